@@ -1,0 +1,17 @@
+// Package all is the list of the engines that a server offers as mount types. Adding an engine is
+// adding a line here.
+package all
+
+import (
+	"github.com/leasehold/leasehold/backend"
+	leaseengine "github.com/leasehold/leasehold/backend/lease"
+	"github.com/leasehold/leasehold/backend/webhook"
+)
+
+// List makes one of each.
+func List() []backend.Backend {
+	return []backend.Backend{
+		leaseengine.New(),
+		webhook.New(webhook.Options{}),
+	}
+}

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leasehold/leasehold/client"
+)
+
+func secretsCommand(a *app) *cobra.Command {
+	return newGroup("secrets", "Enable, list, tune and disable secrets engines",
+		`A secrets engine issues what is leased. It serves the paths below the one where it is enabled.`,
+		`  leasehold secrets enable -path=hooks webhook
+  leasehold secrets list
+  leasehold secrets tune -max-lease-ttl=24h hooks
+  leasehold secrets disable hooks`,
+		secretsEnableCommand(a), secretsListCommand(a), secretsTuneCommand(a), secretsDisableCommand(a))
+}
+
+// tuneFlags are what can be set both when an engine is enabled and later.
+type tuneFlags struct {
+	defaultTTL, maxTTL                    seconds
+	revokeBackoff, backoffMax, revokeTime seconds
+	attempts, concurrency                 int
+}
+
+func (f *tuneFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(&f.defaultTTL, "default-lease-ttl", "how long leases live when nobody says")
+	flags.Var(&f.maxTTL, "max-lease-ttl", "how long leases live at most")
+	flags.IntVar(&f.attempts, "revoke-attempts", 0, "quick attempts to destroy before a lease counts as irrevocable")
+	flags.Var(&f.revokeBackoff, "revoke-backoff", "wait before the second attempt; it doubles from there")
+	flags.Var(&f.backoffMax, "revoke-backoff-max", "longest wait between attempts")
+	flags.Var(&f.revokeTime, "revoke-timeout", "how long one attempt may take")
+	flags.IntVar(&f.concurrency, "revoke-concurrency", 0, "attempts that may run at once")
+}
+
+func (f *tuneFlags) input() client.MountConfigInput {
+	unlessZero := func(s seconds) string {
+		if s == 0 {
+			return ""
+		}
+		return s.String()
+	}
+	return client.MountConfigInput{
+		DefaultLeaseTTL:   f.defaultTTL.String(),
+		MaxLeaseTTL:       f.maxTTL.String(),
+		RevokeAttempts:    f.attempts,
+		RevokeBackoff:     unlessZero(f.revokeBackoff),
+		RevokeBackoffMax:  unlessZero(f.backoffMax),
+		RevokeTimeout:     unlessZero(f.revokeTime),
+		RevokeConcurrency: f.concurrency,
+	}
+}
+
+func secretsEnableCommand(a *app) *cobra.Command {
+	var path string
+	var tune tuneFlags
+	var ask client.MountInput
+	var options map[string]string
+	cmd := &cobra.Command{
+		Use:   "enable TYPE",
+		Short: "Put a secrets engine at a path",
+		Long:  `Enables a secrets engine of a type, at the path of the same name unless -path says another.`,
+		Example: `  leasehold secrets enable lease
+  leasehold secrets enable -path=hooks -max-lease-ttl=24h webhook`,
+	}
+	cmd.Flags().StringVar(&path, "path", "", "where it is to serve; by default its type")
+	cmd.Flags().StringVar(&ask.Description, "description", "", "what it is for")
+	cmd.Flags().StringToStringVar(&options, "options", nil, "key=value for the engine; may be repeated")
+	tune.register(cmd)
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		engine, err := oneArg(args, "Not enough arguments (expected 1, got 0): which type of engine?")
+		if err != nil {
+			return err
+		}
+		ask.Type, ask.Config, ask.Options = engine, tune.input(), options
+		at := cleanPath(cmp.Or(path, engine))
+		if err := c.EnableMount(cmd.Context(), at, ask); err != nil {
+			return failed(err, "enabling %s at %s/", engine, at)
+		}
+		a.success("Success! Enabled the %s secrets engine at: %s/", engine, at)
+		return nil
+	})
+	return cmd
+}
+
+func secretsListCommand(a *app) *cobra.Command {
+	var detailed bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the secrets engines",
+		Long:    `Lists the secrets engines with their paths and types. A TTL of "system" is the default of all.`,
+		Example: "  leasehold secrets list\n  leasehold secrets list -detailed\n  leasehold secrets list -format=json",
+	}
+	cmd.Flags().BoolVar(&detailed, "detailed", false, "show how they are tuned, too")
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		if err := noArgs(args); err != nil {
+			return err
+		}
+		mounts, err := c.Mounts(cmd.Context())
+		if err != nil {
+			return failed(err, "listing secrets engines")
+		}
+		if a.format() != formatTable {
+			data, err := rawData(mounts)
+			if err != nil {
+				return err
+			}
+			return a.value(data)
+		}
+		rows := briefMounts
+		if detailed {
+			rows = detailedMounts
+		}
+		a.table(rows(mounts.Data))
+		return nil
+	})
+	return cmd
+}
+
+func briefMounts(mounts map[string]client.Mount) [][]string {
+	rows := [][]string{{"Path", "Type", "Accessor", "Description"}}
+	for _, path := range slices.Sorted(maps.Keys(mounts)) {
+		m := mounts[path]
+		rows = append(rows, []string{path, m.Type, m.Accessor, m.Description})
+	}
+	return rows
+}
+
+func detailedMounts(mounts map[string]client.Mount) [][]string {
+	rows := [][]string{strings.Split("Path,Plugin,Accessor,Default TTL,Max TTL,Force No Cache,Replication,"+
+		"Seal Wrap,External Entropy Access,Options,Description,UUID,Version,Running Version,"+
+		"Running SHA256,Deprecation Status", ",")}
+	ttl := func(n int64) string {
+		if n == 0 {
+			return "system"
+		}
+		return fmt.Sprint(n)
+	}
+	for _, path := range slices.Sorted(maps.Keys(mounts)) {
+		m := mounts[path]
+		replication := "replicated"
+		if m.Local {
+			replication = "local"
+		}
+		rows = append(rows, []string{
+			path, m.Type, m.Accessor, ttl(m.Config.DefaultLeaseTTL), ttl(m.Config.MaxLeaseTTL),
+			fmt.Sprint(m.Config.ForceNoCache), replication, fmt.Sprint(m.SealWrap),
+			fmt.Sprint(m.ExternalEntropyAccess), fmt.Sprint(m.Options), m.Description, m.UUID,
+			m.PluginVersion, m.RunningPluginVersion, m.RunningSHA256, m.DeprecationStatus,
+		})
+	}
+	return rows
+}
+
+func secretsTuneCommand(a *app) *cobra.Command {
+	var tune tuneFlags
+	var description string
+	cmd := &cobra.Command{
+		Use:   "tune PATH",
+		Short: "Change how a secrets engine treats its leases",
+		Long: `Changes how long leases of an engine live and how destroying is tried. What is not given stays
+as it is.`,
+		Example: `  leasehold secrets tune -default-lease-ttl=10m -max-lease-ttl=1h hooks
+  leasehold secrets tune -revoke-attempts=10 hooks`,
+	}
+	tune.register(cmd)
+	cmd.Flags().StringVar(&description, "description", "", "what it is for")
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		arg, err := oneArg(args, "Not enough arguments (expected 1, got 0): the engine at which path?")
+		if err != nil {
+			return err
+		}
+		path, ask := cleanPath(arg), tune.input()
+		for flag, text := range map[string]*string{
+			"default-lease-ttl": &ask.DefaultLeaseTTL, "max-lease-ttl": &ask.MaxLeaseTTL,
+		} {
+			if !cmd.Flags().Changed(flag) {
+				*text = "" // leave it as it is; "0s" would set the default
+			}
+		}
+		if cmd.Flags().Changed("description") {
+			ask.Description = &description
+		}
+		if err := c.TuneMount(cmd.Context(), path, ask); err != nil {
+			return failed(err, "tuning secrets engine %s/", path)
+		}
+		a.success("Success! Tuned the secrets engine at: %s/", path)
+		return nil
+	})
+	return cmd
+}
+
+func secretsDisableCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "disable PATH",
+		Short: "Revoke all that an engine leased, and take it away",
+		Long: `Revokes everything leased at a path and then takes the engine away. If something cannot be
+destroyed the engine stays, serves no more, and can be disabled again once that is mended.`,
+		Example: `  leasehold secrets disable hooks`,
+	}
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		arg, err := oneArg(args, "Not enough arguments (expected 1, got 0): the engine at which path?")
+		if err != nil {
+			return err
+		}
+		path := cleanPath(arg)
+		if err := c.DisableMount(cmd.Context(), path); err != nil {
+			return failed(err, "disabling secrets engine at %s/", path)
+		}
+		a.success("Success! Disabled the secrets engine (if it existed) at: %s/", path)
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,184 @@
+package expiration
+
+import (
+	"slices"
+	"time"
+
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/command"
+	"github.com/leasehold/leasehold/lease"
+)
+
+// Bounds of one plan.
+const (
+	MaxExpire   = 512              // leases ended by one Expire command
+	maxRefBytes = 48 << 10         // of lease IDs in one command, so that it stays far below the bound on commands
+	maxScan     = 2048             // due leases of one mount looked at in one plan
+	MaxSweeps   = 32               // revocation jobs swept at once
+	sweepBudget = fsm.MaxSweep     // leases and tokens that all outstanding sweeps may end together
+	lapseGrace  = 10 * time.Second // a claim lapses this long after its call must have ended
+)
+
+// Busy is what is under way: the plan does not ask for it again.
+type Busy struct {
+	Leases map[string]bool // IDs being claimed or destroyed
+	Mounts map[string]int  // how many of them, by mount UUID
+	Sweeps map[uint64]bool // jobs with a Sweep outstanding
+
+	Expiring, Claiming, Ticking bool // such a command is outstanding
+
+	Workers int // how many leases may be claimed or destroyed at once in all
+
+	// The mounts served last; the next in order of UUIDs come first.
+	ExpireTurn, ClaimTurn string
+}
+
+// Claim asks for an attempt at one lease.
+type Claim struct{ ID, Mount string }
+
+// Todo is what to do now.
+type Todo struct {
+	Expire []*command.Ref
+	Claim  []Claim
+	Lapse  time.Duration // of the claims
+	Sweeps []*command.Sweep
+	Tick   bool
+	Wake   lease.Time // when something comes due next, as far as is known; 0: never
+
+	ExpireTurn, ClaimTurn string
+}
+
+// Plan decides what to do at now. It reads v and changes nothing, so it must be called inside
+// fsm.State.Read. Its cost is bounded, however much is due.
+func Plan(now lease.Time, v *fsm.View, busy *Busy) Todo {
+	todo := Todo{ExpireTurn: busy.ExpireTurn, ClaimTurn: busy.ClaimTurn}
+	mounts := v.DueMounts(now)
+	if !busy.Expiring && len(mounts) > 0 {
+		planExpire(&todo, now, v, inTurn(mounts, busy.ExpireTurn))
+	}
+	if !busy.Claiming && len(mounts) > 0 {
+		planClaims(&todo, now, v, busy, inTurn(mounts, busy.ClaimTurn))
+	}
+	todo.Sweeps = planSweeps(v, busy)
+	todo.Tick = !busy.Ticking && v.Undrained(now)
+	todo.Wake = v.NextDue()
+	return todo
+}
+
+// inTurn rotates sorted mounts so that those after the last one served come first.
+func inTurn(mounts []string, last string) []string {
+	at, found := slices.BinarySearch(mounts, last)
+	if found {
+		at++
+	}
+	return append(slices.Clone(mounts[at:]), mounts[:at]...)
+}
+
+// line is what waits at one mount.
+type line struct {
+	mount  string
+	leases []*lease.Lease
+}
+
+// oneOfEach calls take with the first of each line, then the second of each, until take says no.
+func oneOfEach(lines []line, take func(mount string, l *lease.Lease) bool) {
+	for round, some := 0, true; some; round++ {
+		some = false
+		for _, l := range lines {
+			if round < len(l.leases) {
+				if some = true; !take(l.mount, l.leases[round]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// due lists up to limit leases of a mount that are due and that want accepts.
+func due(now lease.Time, v *fsm.View, mount string, limit int, want func(*lease.Lease) bool) []*lease.Lease {
+	if limit <= 0 {
+		return nil
+	}
+	var found []*lease.Lease
+	scanned := 0
+	v.Due(mount, now, func(l *lease.Lease) bool {
+		if want(l) {
+			found = append(found, l)
+		}
+		scanned++
+		return len(found) < limit && scanned < maxScan
+	})
+	return found
+}
+
+// planExpire takes what is past its end and not ending yet. Each mount has an equal share of the
+// batch; what some leave goes to those that have more.
+func planExpire(todo *Todo, now lease.Time, v *fsm.View, mounts []string) {
+	ended := func(l *lease.Lease) bool { return l.Ending == nil }
+	share, left := max(1, MaxExpire/len(mounts)), MaxExpire
+	lines := make([]line, len(mounts))
+	for i, mount := range mounts {
+		lines[i] = line{mount, due(now, v, mount, min(share, left), ended)}
+		left -= len(lines[i].leases)
+	}
+	for i, l := range lines {
+		if n := len(l.leases); left > 0 && n == share {
+			lines[i].leases = due(now, v, l.mount, share+left, ended)
+			left -= len(lines[i].leases) - n
+		}
+	}
+	size := 0
+	oneOfEach(lines, func(mount string, l *lease.Lease) bool {
+		todo.Expire = append(todo.Expire, &command.Ref{Id: l.ID, Generation: l.Generation})
+		todo.ExpireTurn = mount
+		size += len(l.ID)
+		return size < maxRefBytes
+	})
+}
+
+// planClaims fills the free slots with leases that are ending and due for an attempt, one of each
+// mount in turn.
+func planClaims(todo *Todo, now lease.Time, v *fsm.View, busy *Busy, mounts []string) {
+	free := busy.Workers - len(busy.Leases)
+	if free <= 0 {
+		return
+	}
+	var lines []line
+	timeouts := map[string]time.Duration{}
+	for _, mount := range mounts {
+		conf := mountConfig(v, mount)
+		timeouts[mount] = conf.RevokeTimeout
+		slots := min(free, conf.RevokeConcurrency-busy.Mounts[mount])
+		lines = append(lines, line{mount, due(now, v, mount, slots, func(l *lease.Lease) bool {
+			return l.Ending != nil && l.Kind == lease.Target && !busy.Leases[l.ID]
+		})})
+	}
+	oneOfEach(lines, func(mount string, l *lease.Lease) bool {
+		todo.Claim = append(todo.Claim, Claim{ID: l.ID, Mount: mount})
+		todo.ClaimTurn = mount
+		todo.Lapse = max(todo.Lapse, timeouts[mount]+lapseGrace)
+		free--
+		return free > 0
+	})
+}
+
+func mountConfig(v *fsm.View, id string) lease.MountConfig {
+	var conf lease.MountConfig
+	if m := v.Mount(id); m != nil {
+		conf = m.Config
+	}
+	return conf.WithDefaults()
+}
+
+// planSweeps gives each of the oldest jobs that are still marking a step. They share the budget, so
+// that one large job goes fast and many small ones go side by side.
+func planSweeps(v *fsm.View, busy *Busy) []*command.Sweep {
+	jobs := v.SweepingJobs(MaxSweeps)
+	var sweeps []*command.Sweep
+	for _, j := range jobs {
+		if !busy.Sweeps[j.ID] && len(busy.Sweeps)+len(sweeps) < MaxSweeps {
+			sweeps = append(sweeps, &command.Sweep{Job: j.ID, Limit: uint32(sweepBudget / len(jobs))})
+		}
+	}
+	return sweeps
+}

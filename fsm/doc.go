@@ -1,0 +1,30 @@
+// Package fsm is the replicated state machine: every lease, token, mount, policy and revocation
+// job, and the one function that changes them.
+//
+// Apply is a function of (state, entry). It reads no clock, no random source, no environment, no
+// file and no network, and never lets the order of a Go map reach a result: time, IDs, names,
+// sealed blobs and the outcomes of calls to the world come in as facts inside commands. So every
+// node that applies the same log holds the same state, and Hash proves it.
+//
+// # What is replicated and what is derived
+//
+// Replicated, and written to snapshots: leases, tokens, mounts and their sealed entries, policies,
+// namespaces, nodes, jobs, idempotency keys, log time, the epoch, and the count of commands.
+// Derived, rebuilt on restore and never written: the due index, the lists of leases by owner and of
+// tokens by parent, the order of irrevocable leases, and all counts.
+//
+// # Time
+//
+// An entry carries the leader's log time; the state keeps the largest it has seen, so time never
+// runs backwards (S10). A command is decided at that time, wherever it was received.
+//
+// # Order
+//
+// Every command gets a sequence number, the entry it travels in does not matter: two commands packed
+// into one entry have an order. A revocation job covers what is older than the command that opened it.
+//
+// # Concurrency
+//
+// Apply, Restore, Advance and Snapshot are called by one goroutine. Read may be called by any number
+// of goroutines meanwhile. Stored values are immutable, so pointers taken in Read stay good.
+package fsm

@@ -1,0 +1,310 @@
+package fsm_test
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/command"
+	"github.com/leasehold/leasehold/lease"
+)
+
+// args are the words of a script's line after the first.
+type args struct {
+	t     testing.TB
+	line  string
+	plain []string
+	named map[string]string
+}
+
+func (a *args) word() string {
+	if len(a.plain) == 0 {
+		a.t.Fatalf("%q lacks a word", a.line)
+	}
+	w := a.plain[0]
+	a.plain = a.plain[1:]
+	return w
+}
+
+func (a *args) rest() []string {
+	list := a.plain
+	a.plain = nil
+	return list
+}
+
+func (a *args) get(name, otherwise string) string {
+	v, ok := a.named[name]
+	if !ok {
+		return otherwise
+	}
+	delete(a.named, name)
+	return v
+}
+
+func (a *args) duration(name string) int64 {
+	v := a.get(name, "0s")
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		a.t.Fatalf("%q: %v", a.line, err)
+	}
+	return int64(d)
+}
+
+func (a *args) number(name string) int64 {
+	n, err := strconv.ParseInt(a.get(name, "0"), 10, 64)
+	if err != nil {
+		a.t.Fatalf("%q: %v", a.line, err)
+	}
+	return n
+}
+
+func (a *args) yes(name string) bool { return a.get(name, "no") == "yes" }
+
+func (a *args) finish() {
+	if len(a.plain) > 0 || len(a.named) > 0 {
+		a.t.Fatalf("%q: unknown words %v %v", a.line, a.plain, a.named)
+	}
+}
+
+// command carries out one line: a command of the log, or one of the few that are about the test.
+func (s *script) command(verb string, a *args) []string {
+	switch verb {
+	case "advance":
+		d, err := time.ParseDuration(a.word())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.advance(d)
+		s.must(&command.Tick{})
+		return []string{"now " + since(s.now)}
+	case "restart":
+		return s.restart()
+	case "due":
+		return s.due()
+	case "epoch":
+		return s.result(s.one(&command.Epoch{Term: uint64(a.number("term"))}))
+	}
+	name := a.get("as", "")
+	for _, build := range []func(string, *args) fsm.Command{s.leaseCommand, s.endCommand, s.otherCommand} {
+		if cmd := build(verb, a); cmd != nil {
+			r := s.one(cmd)
+			s.note(name, r)
+			return s.result(r)
+		}
+	}
+	s.t.Fatalf("unknown command %q", a.line)
+	return nil
+}
+
+// note remembers the job that a command opened, and claims.
+func (s *script) note(name string, r fsm.Result) {
+	if r.Job != nil {
+		s.last = r.Job.ID
+		if name != "" {
+			s.jobs[name] = r.Job.ID
+		}
+	}
+	for _, l := range r.Leases {
+		s.claims[l.ID] = l.Ending.Claim
+	}
+}
+
+// job is the one that a line names: by as=, by number, or the last one opened.
+func (s *script) job(a *args) uint64 {
+	name := a.get("job", "")
+	if name == "" {
+		return s.last
+	}
+	if id, ok := s.jobs[name]; ok {
+		return id
+	}
+	id, err := strconv.ParseUint(name, 10, 64)
+	if err != nil {
+		s.t.Fatalf("%q: no such job", a.line)
+	}
+	return id
+}
+
+// claim is the last claim of a lease, or claim=<number>.
+func (s *script) claim(id string, a *args) uint64 {
+	if n := a.number("claim"); n != 0 {
+		return uint64(n)
+	}
+	return s.claims[id]
+}
+
+func (s *script) leaseCommand(verb string, a *args) fsm.Command {
+	switch verb {
+	case "issue":
+		return &command.Issue{Grant: s.grant(a)}
+	case "reserve":
+		g := s.grant(a)
+		return &command.Reserve{Grant: g, ExternalName: "x-" + g.Id, Internal: []byte("sealed"), Deadline: int64(2 * time.Minute)}
+	case "activate":
+		return &command.Activate{Id: a.word(), Ttl: a.duration("ttl")}
+	case "renew":
+		return &command.Renew{Id: a.word(), Increment: a.duration("increment"), Generation: uint64(a.number("gen")),
+			Final: a.yes("final"), Namespace: a.get("namespace", "")}
+	case "token":
+		cmd := createToken(a.word(), a.get("parent", rootHash), time.Duration(a.duration("ttl")))
+		cmd.Token.NumUses = int32(a.number("uses"))
+		cmd.Token.ExplicitMaxTtl, cmd.Token.Period = a.duration("explicit_max"), a.duration("period")
+		cmd.Token.Renewable = !a.yes("fixed")
+		cmd.NeverExpires = a.yes("never_expires")
+		cmd.Token.Policies = strings.Split(a.get("policies", "default"), ",")
+		if cmd.Token.Parent == "none" {
+			cmd.Token.Parent = ""
+		}
+		return cmd
+	case "renew-token":
+		return &command.RenewToken{Hash: a.word(), Increment: a.duration("increment")}
+	case "use-token":
+		return &command.UseToken{Hash: a.word()}
+	}
+	return nil
+}
+
+func (s *script) grant(a *args) *command.Grant {
+	g := grant(a.word(), a.get("owner", rootHash), time.Duration(a.duration("ttl")))
+	g.MaxTtl, g.DefaultTtl = a.duration("max"), a.duration("default")
+	g.Renewable = !a.yes("fixed")
+	g.MountId = a.get("mount", g.MountId)
+	g.Namespace = a.get("namespace", "")
+	if key := a.get("key", ""); key != "" {
+		g.Idempotency = &command.Idempotency{Key: []byte(key), Body: []byte(a.get("body", ""))}
+	}
+	return g
+}
+
+func (s *script) endCommand(verb string, a *args) fsm.Command {
+	switch verb {
+	case "revoke":
+		return &command.Revoke{Ids: a.rest(), Cause: "revoked", Force: a.yes("force"), Namespace: a.get("namespace", "")}
+	case "expire": // id or id@generation
+		cmd := &command.Expire{Epoch: s.epochOr(a)}
+		for _, ref := range a.rest() {
+			id, gen, _ := strings.Cut(ref, "@")
+			n, _ := strconv.ParseUint(gen, 10, 64)
+			cmd.Leases = append(cmd.Leases, &command.Ref{Id: id, Generation: n})
+		}
+		return cmd
+	case "claim":
+		return &command.Claim{Epoch: s.epochOr(a), Ids: a.rest(), Lapse: int64(40 * time.Second)}
+	case "finish":
+		id := a.word()
+		return &command.Finish{Id: id, Claim: s.claim(id, a)}
+	case "fail":
+		id := a.word()
+		return &command.Fail{Id: id, Claim: s.claim(id, a), Error: a.get("error", "down"),
+			RetryAfter: a.duration("retry"), Permanent: a.yes("permanent")}
+	case "revoke-prefix":
+		cmd := openPrefix(a.word())
+		cmd.Force = a.yes("force")
+		return cmd
+	case "sweep":
+		return &command.Sweep{Epoch: s.epochOr(a), Job: s.job(a), Limit: uint32(a.number("limit"))}
+	case "revoke-token":
+		return &command.RevokeToken{Hash: a.word(), Cause: "token-revoked", SpareChildren: a.yes("spare")}
+	}
+	return nil
+}
+
+func (s *script) epochOr(a *args) uint64 {
+	if n := a.number("epoch"); n != 0 {
+		return uint64(n)
+	}
+	return s.epoch()
+}
+
+func (s *script) otherCommand(verb string, a *args) fsm.Command {
+	switch verb {
+	case "mount":
+		cmd := mountCommand(a.word(), a.get("namespace", ""), a.word(), "fake")
+		cmd.Config = mountConfig(a)
+		return cmd
+	case "tune":
+		return &command.TuneMount{Id: a.word(), Config: mountConfig(a)}
+	case "disable":
+		return &command.DisableMount{Id: a.word()}
+	case "put-entry":
+		return &command.PutEntry{MountId: a.word(), Key: a.word(), Value: []byte(a.word())}
+	case "put-policy":
+		return &command.PutPolicy{Name: a.word(), Text: a.word(), Namespace: a.get("namespace", "")}
+	case "delete-policy":
+		return &command.DeletePolicy{Name: a.word()}
+	case "put-namespace":
+		return &command.PutNamespace{Id: a.word(), Path: a.word()}
+	case "delete-namespace":
+		return &command.DeleteNamespace{Id: a.word()}
+	case "init":
+		return initCommand()
+	}
+	return nil
+}
+
+func mountConfig(a *args) *command.MountConfig {
+	return &command.MountConfig{DefaultTtl: a.duration("default"), MaxTtl: a.duration("max"),
+		RevokeAttempts: int32(a.number("attempts"))}
+}
+
+// result shows what a command came to.
+func (s *script) result(r fsm.Result) []string {
+	if r.Err != nil {
+		return []string{fmt.Sprintf("%s: %s", r.Err.Code, r.Err.Message)}
+	}
+	out := fmt.Sprintf("ok %d", r.Seq)
+	if r.Repeated {
+		out += " repeated " + r.Lease.ID
+	}
+	if r.Cap != nil {
+		out += fmt.Sprintf(" capped %s to %s", r.Cap.Wanted, r.Cap.Limit)
+	}
+	if len(r.Leases) > 0 {
+		out += fmt.Sprintf(" claimed %d", len(r.Leases))
+	}
+	if r.Count > 0 {
+		out += fmt.Sprintf(" count %d", r.Count)
+	}
+	if r.Job != nil {
+		out += fmt.Sprintf(" job %d", r.Job.ID)
+	}
+	return []string{out}
+}
+
+// restart replaces the state by one restored from its snapshot, as a node does.
+func (s *script) restart() []string {
+	var buf bytes.Buffer
+	if err := s.s.Snapshot().Write(&buf); err != nil {
+		s.t.Fatal(err)
+	}
+	before := hashOf(s.s)
+	s.s = fsm.New()
+	if err := s.s.Restore(&buf); err != nil {
+		s.t.Fatal(err)
+	}
+	if after := hashOf(s.s); after != before {
+		s.t.Errorf("hash after the restart is %s, want %s", after, before)
+	}
+	return []string{"restarted"}
+}
+
+// due lists what wants the leader now.
+func (s *script) due() []string {
+	var out []string
+	s.s.Read(func(v *fsm.View) {
+		for _, m := range v.DueMounts(s.now) {
+			v.Due(m, s.now, func(l *lease.Lease) bool {
+				out = append(out, fmt.Sprintf("%s %s since %s", m, l.ID, since(l.Due())))
+				return true
+			})
+		}
+	})
+	if len(out) == 0 {
+		return []string{"nothing"}
+	}
+	return out
+}

@@ -1,0 +1,42 @@
+package httpapi
+
+import "github.com/leasehold/leasehold/policy"
+
+// Row is a row of the route table as tests see it.
+type Row struct {
+	Path       string
+	Method     string
+	Capability policy.Capability
+	Sudo, Open bool
+	AnyToken   bool
+	Leader     bool
+	Canonical  string
+	Help       string
+}
+
+// Rows is the table, one row for each verb.
+func Rows() []Row {
+	methods := map[operation]string{opRead: "GET", opList: "LIST", opWrite: "POST", opDelete: "DELETE"}
+	var rows []Row
+	for _, r := range routes {
+		for op := range opCount {
+			if r.verbs&(1<<op) != 0 {
+				rows = append(rows, Row{Path: r.path, Method: methods[op], Capability: op.capability(), Sudo: r.access == sudo,
+					Open: r.access == open, AnyToken: r.access == anyToken, Leader: r.where == onLeader, Canonical: r.canonical, Help: r.help})
+			}
+		}
+	}
+	return rows
+}
+
+// DecodeObject is decodeObject.
+func DecodeObject(data []byte) (map[string]any, error) { return decodeObject(data) }
+
+// AppendTop is appendTop.
+func AppendTop(object []byte) []byte { return appendTop(nil, object) }
+
+// AppendString is appendString.
+func AppendString(s string) []byte { return appendString(nil, s) }
+
+// LimitListener is limitListener.
+var LimitListener = limitListener

@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/leasehold/leasehold/lease"
+)
+
+// Leadership says who leads and from when on a read is linearizable.
+type Leadership interface {
+	ID() string
+	// IsLeader reports whether this node believes to lead; Ready, whether its state then holds all
+	// that its predecessors committed, so that it may serve.
+	IsLeader() bool
+	Ready() bool
+	Term() uint64
+	// Now is this node's log time.
+	Now() lease.Time
+	// ReadIndex returns when this node's state is at least as new as every write acknowledged
+	// before the call, with the leader's log time. The error is Unavailable.
+	ReadIndex(ctx context.Context) (lease.Time, error)
+	// LeaderID is "" while nobody is known to lead. LeaderAPIAddr is where clients reach the
+	// leader, "" if that is not known.
+	LeaderID() string
+	LeaderAPIAddr() string
+	// LastContact is how long ago this node heard the leader, and whether it ever did.
+	LastContact() (time.Duration, bool)
+	// DialPeer connects to the listener on which a member takes forwarded requests.
+	DialPeer(ctx context.Context, id string) (net.Conn, error)
+	CommitIndex() uint64
+	AppliedIndex() uint64
+}
+
+// Membership is what operators do to the cluster. All verbs but Members and Snapshot are the
+// leader's.
+type Membership interface {
+	Members() (Members, error)
+	RemovePeer(ctx context.Context, id string) error
+	StepDown(ctx context.Context) error
+	// Snapshot opens a snapshot of this node's state.
+	Snapshot() (SnapshotMeta, io.ReadCloser, error)
+}
+
+// Node is this node of the cluster.
+type Node interface {
+	Leadership
+	Membership
+}
+
+// Members is the replicated membership; Index is where it was last changed.
+type Members struct {
+	Index   uint64
+	Servers []Member
+}
+
+// Member is one server of the cluster.
+type Member struct {
+	ID, Address   string
+	Voter, Leader bool
+}
+
+// SnapshotMeta describes a snapshot.
+type SnapshotMeta struct {
+	ID          string
+	Index, Term uint64
+	Size        int64 // bytes
+}

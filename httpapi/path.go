@@ -1,0 +1,205 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/field"
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/lease"
+)
+
+// apiPrefix is what all paths of the API begin with.
+const apiPrefix = "/v1/"
+
+var errTrailingSlash = lease.Errorf(lease.Invalid, "cannot write to a path ending in '/'")
+
+// readVerb turns the method into an operation.
+func (s *Server) readVerb(c *call) error {
+	if err := c.readQuery(); err != nil {
+		return err
+	}
+	switch c.r.Method {
+	case http.MethodGet:
+		return c.readOrList()
+	case "LIST":
+		c.op = opList
+	case "SCAN":
+		c.op = opScan
+	case http.MethodPut, http.MethodPost:
+		c.op = opWrite
+	case http.MethodDelete:
+		c.op = opDelete
+	case http.MethodHead:
+		c.op = opHead
+	case http.MethodPatch:
+		c.op = opPatch
+		if kind, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/merge-patch+json" {
+			return errPatchType
+		}
+	case http.MethodOptions:
+		return lease.Errorf(lease.Invalid, "cannot handle internal-only request operation")
+	default:
+		return errNoVerb
+	}
+	return nil
+}
+
+func (c *call) readOrList() error {
+	c.op = opRead
+	if c.query == nil {
+		return nil
+	}
+	isList, err := c.queryBool("list")
+	if err != nil {
+		return err
+	}
+	isScan, err := c.queryBool("scan")
+	if err != nil || isList && isScan {
+		return errBadQuery
+	}
+	switch {
+	case isList:
+		c.op = opList
+	case isScan:
+		c.op = opScan
+	}
+	return nil
+}
+
+func (c *call) queryBool(name string) (bool, error) {
+	text := c.query.Get(name)
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, errBadQuery
+	}
+	return v, nil
+}
+
+// readPath takes the path from the URL, where it was decoded exactly once, and finds its row. What
+// is unclean is refused or redirected, never cleaned in silence: access is checked on what is acted
+// on (T15).
+func (s *Server) readPath(c *call) error {
+	full := c.r.URL.Path
+	if strings.Contains(full, "//") {
+		clean := url.URL{Path: path.Clean(full), RawQuery: c.r.URL.RawQuery}
+		if strings.HasSuffix(full, "/") {
+			clean.Path += "/"
+		}
+		return &redirect{clean.String()}
+	}
+	p, ok := strings.CutPrefix(full, apiPrefix)
+	if !ok || p == "" {
+		return errNotFound
+	}
+	if err := checkURLPath(p); err != nil {
+		return err
+	}
+	slash := strings.HasSuffix(p, "/")
+	c.path = strings.TrimSuffix(p, "/")
+	if slash && (c.op == opWrite || c.op == opPatch) && !takesSlash(c.path) {
+		return errTrailingSlash
+	}
+	s.find(c, slash)
+	return nil
+}
+
+// checkURLPath refuses what could be mistaken for another path or forge a line of a log.
+func checkURLPath(p string) error {
+	if err := field.CheckText(p); err != nil {
+		return lease.Errorf(lease.Invalid, "the path %s: use plain text", err)
+	}
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return lease.Errorf(lease.Invalid, "relative paths not supported")
+		}
+	}
+	return nil
+}
+
+// takesSlash: a prefix of leases may be written with a slash at its end.
+func takesSlash(p string) bool {
+	for _, verb := range [...]string{"revoke-prefix/", "revoke-force/"} {
+		if strings.HasPrefix(p, "sys/leases/"+verb) || strings.HasPrefix(p, "sys/"+verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// find looks the path up: in the table, or among the mounts. A path that is not there, or does not
+// take the verb, is told only to callers whose policies reach it.
+func (s *Server) find(c *call, slash bool) {
+	if !ruled(c.path) {
+		s.findMount(c)
+		return
+	}
+	if slash && c.op == opRead && !namesMount(c.path) {
+		c.unknown = errUnsupportedPath
+		return
+	}
+	ep, rest := s.router.find(c.path)
+	switch {
+	case ep == nil:
+		c.unknown = errUnsupportedPath
+	case ep.rows[c.op] == nil && c.op == opRead && c.query.Has("help"):
+		c.route = ep.helped()
+	case ep.rows[c.op] == nil && c.op == opList && ep.rows[opRead] != nil && ep.rows[opWrite] == nil:
+		c.unknown = errUnsupportedPath
+	case ep.rows[c.op] == nil:
+		c.unknown = errUnsupportedVerb
+	default:
+		c.route, c.rest = ep.rows[c.op], rest
+	}
+}
+
+// namesMount: below these a mount is named, which many write with the slash at its end.
+func namesMount(p string) bool {
+	return strings.HasPrefix(p, "sys/mounts/") || strings.HasPrefix(p, "sys/internal/ui/mounts/")
+}
+
+// The routes of everything below a mount.
+var (
+	mountQuery = route{path: "<mount>", handler: (*Server).handleMount}
+	mountWrite = route{path: "<mount>", where: onLeader, handler: (*Server).handleMount}
+	mountIssue = route{path: "<mount>", where: onLeader, handler: (*Server).issue}
+)
+
+// findMount asks the mount of the path how the request must be served. On a follower the answer may
+// come from an old state, so it is asked again once the state is new enough.
+func (s *Server) findMount(c *call) {
+	c.route, c.unknown, c.mount = nil, nil, nil
+	ns := c.r.Header.Get(headerNamespace)
+	s.state.Read(func(v *fsm.View) {
+		if n := v.NamespaceByPath(ns); n != nil {
+			c.mount = v.MountOf(n.ID, c.path)
+		}
+	})
+	if c.mount == nil {
+		c.unknown = lease.Errorf(lease.NotFound, "no handler for route %q. route entry not found.", c.path)
+		return
+	}
+	c.inMount = strings.TrimPrefix(strings.TrimPrefix(c.path, strings.TrimSuffix(c.mount.Path, "/")), "/")
+	if c.op.backend() == 0 {
+		c.unknown = errUnsupportedVerb
+		return
+	}
+	class, err := s.lessor.Route(c.mount, c.op.backend(), c.inMount)
+	switch {
+	case err != nil:
+		c.unknown = err
+	case class == backend.Issue:
+		c.route = &mountIssue
+	case class == backend.Change:
+		c.route = &mountWrite
+	default:
+		c.route = &mountQuery
+	}
+}

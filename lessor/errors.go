@@ -1,0 +1,63 @@
+package lessor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode"
+
+	"github.com/leasehold/leasehold/lease"
+)
+
+// asError makes an *lease.Error of err; what is not one is a bug of ours.
+func asError(err error) error {
+	var own *lease.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return &lease.Error{Code: lease.Internal, Message: "internal error", Err: err}
+}
+
+// backendError is what a backend's failure means to the caller: its own *lease.Error, or the text
+// of the failure.
+func backendError(err error) error {
+	var own *lease.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return &lease.Error{Code: lease.Upstream, Message: errorText(err), Err: err}
+}
+
+// errorText is the text of a backend's failure as clients may see it: on one line, without control
+// characters, and cut.
+func errorText(err error) string {
+	text := err.Error()
+	var own *lease.Error
+	if errors.As(err, &own) {
+		text = own.Message
+	}
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+	return lease.CutError(strings.TrimSpace(text))
+}
+
+// uncertain reports whether err leaves open what happened.
+func uncertain(err error) bool {
+	var own *lease.Error
+	return errors.As(err, &own) && own.Code == lease.Uncertain
+}
+
+// goesOn is the answer to a caller that did not wait for the end of a revocation.
+func goesOn(ctx context.Context, what string) *lease.Error {
+	return &lease.Error{Code: lease.Uncertain, Err: context.Cause(ctx),
+		Message: "the revocation of " + what + " was accepted and goes on: it was not complete in time"}
+}
+
+// revokeFailure is Vault's text for a failed revocation, which clients match.
+func revokeFailure(text string) string {
+	return "failed to revoke entry: resp: (*logical.Response)(nil) err: " + text
+}

@@ -1,0 +1,57 @@
+package lessor
+
+import (
+	"context"
+
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/lease"
+)
+
+// waitGone waits until the lease is gone, or until an attempt to destroy it has failed beyond the
+// failures that the caller has seen before.
+func (l *Lessor) waitGone(ctx context.Context, id string, failures int) error {
+	for {
+		changed, cancel := l.state.WatchLease(id)
+		var le *lease.Lease
+		l.state.Read(func(v *fsm.View) { le = v.Lease(id) })
+		switch {
+		case le == nil:
+			cancel()
+			return nil
+		case le.Ending != nil && le.Ending.Attempts > failures:
+			cancel()
+			return lease.Errorf(lease.Invalid, "%s", revokeFailure(le.Ending.Error))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			cancel()
+			return goesOn(ctx, "the lease")
+		}
+	}
+}
+
+// waitJob waits until nothing is left of what the job covers, or until the first failed attempt. A
+// job that forces knows no failures.
+func (l *Lessor) waitJob(ctx context.Context, id uint64) error {
+	for {
+		changed, cancel := l.state.WatchJob(id)
+		var j *lease.Job
+		l.state.Read(func(v *fsm.View) { j = v.Job(id) })
+		switch {
+		case j == nil, j.State == lease.JobFinished:
+			cancel()
+			return nil
+		case j.FailedLease != "":
+			cancel()
+			return lease.Errorf(lease.Invalid, "failed to revoke %q (%d / %d): %s",
+				j.FailedLease, j.FailedAt, max(j.Total, j.FailedAt), revokeFailure(j.Error))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			cancel()
+			return goesOn(ctx, j.Selector.Show)
+		}
+	}
+}

@@ -1,0 +1,287 @@
+// Package compose plays docker-compose.yml as a reader would: "make image", "docker-compose up", a lease,
+// the leader's container killed, a node made anew at another address. The ports are those of the file,
+// so that nothing else may use them meanwhile.
+package compose
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// project keeps the containers, the network and the volumes apart from a stack that somebody uses.
+const project = "leasehold-test"
+
+// skipWithoutDocker is the one way to run the gate without this test: on purpose.
+const skipWithoutDocker = "LEASEHOLD_NO_DOCKER"
+
+var (
+	root  string // of the repository
+	nodes = []string{"http://127.0.0.1:8210", "http://127.0.0.1:8220", "http://127.0.0.1:8230"}
+)
+
+// command runs a command at the root of the repository.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// compose runs docker-compose for the project; v2 of it is a plug-in of docker.
+func compose(t *testing.T, args ...string) string {
+	t.Helper()
+	args = append([]string{"--project-name", project}, args...)
+	if _, err := exec.LookPath("docker-compose"); err != nil {
+		return command(t, "docker", append([]string{"compose"}, args...)...)
+	}
+	return command(t, "docker-compose", args...)
+}
+
+// needDocker fails, unless it was said that there is none.
+func needDocker(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command("docker", "info").CombinedOutput()
+	if err == nil {
+		return
+	}
+	if os.Getenv(skipWithoutDocker) == "1" {
+		t.Skipf("%s=1, and docker does not answer: %v", skipWithoutDocker, err)
+	}
+	t.Fatalf("docker does not answer; set %s=1 to go without this test: %v\n%s", skipWithoutDocker, err, out)
+}
+
+func needPorts(t *testing.T) {
+	t.Helper()
+	for _, node := range nodes {
+		address := strings.TrimPrefix(node, "http://")
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatalf("docker-compose.yml needs %s, which is in use: end what uses it ('scripts/cluster.sh down', or another stack)", address)
+		}
+		l.Close()
+	}
+}
+
+var client = &http.Client{Timeout: 5 * time.Second}
+
+// ask sends a request and returns the status, 0 if there was no answer, and the decoded body.
+func ask(token, method, url string, body any) (int, map[string]any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return 0, nil
+	}
+	req, err := http.NewRequest(method, url, bytes.NewReader(text))
+	if err != nil {
+		return 0, nil
+	}
+	req.Header.Set("X-Vault-Token", token)
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	answer := make(map[string]any)
+	if text, err := io.ReadAll(resp.Body); err != nil || len(text) > 0 && json.Unmarshal(text, &answer) != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, answer
+}
+
+func eventually(t *testing.T, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !condition(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %s still not: %s\n%s", limit, what, compose(t, "logs", "--tail=20"))
+		}
+	}
+}
+
+// leader returns the place of the node that leads, -1 if none does.
+func leader() int {
+	for i, node := range nodes {
+		if status, _ := ask("", "GET", node+"/v1/sys/health", nil); status == http.StatusOK {
+			return i
+		}
+	}
+	return -1
+}
+
+// stack is a running project.
+type stack struct {
+	t     *testing.T
+	token string
+	ids   []string // leases that were acknowledged
+}
+
+// issue makes n leases through a node, trying again until each is acknowledged.
+func (s *stack) issue(node, n int) {
+	s.t.Helper()
+	for range n {
+		eventually(s.t, 20*time.Second, fmt.Sprintf("a lease is issued through node %d", node+1), func() bool {
+			status, answer := ask(s.token, "POST", nodes[node]+"/v1/jobs/a", map[string]any{"ttl": "1h"})
+			id, _ := answer["lease_id"].(string)
+			if status != http.StatusOK || id == "" {
+				return false
+			}
+			s.ids = append(s.ids, id)
+			return true
+		})
+	}
+}
+
+// check looks every lease up through the nodes given.
+func (s *stack) check(through ...int) {
+	s.t.Helper()
+	for i, id := range s.ids {
+		node := through[i%len(through)]
+		status, answer := ask(s.token, "PUT", nodes[node]+"/v1/sys/leases/lookup", map[string]any{"lease_id": id})
+		if data, _ := answer["data"].(map[string]any); status != http.StatusOK || data["status"] != "active" {
+			s.t.Errorf("through node %d, %s: %d %v, want it alive", node+1, id, status, answer)
+		}
+	}
+}
+
+// address is a container's on the project's network.
+func (s *stack) address(name string) string {
+	s.t.Helper()
+	return strings.TrimSpace(command(s.t, "docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name))
+}
+
+// voters counts the voters as a node sees them.
+func (s *stack) voters(node int) int {
+	_, answer := ask(s.token, "GET", nodes[node]+"/v1/sys/storage/raft/configuration", nil)
+	return strings.Count(fmt.Sprint(answer["data"]), "voter:true")
+}
+
+func start(t *testing.T) *stack {
+	t.Helper()
+	needDocker(t)
+	needPorts(t)
+	command(t, "make", "-s", "image")
+	t.Cleanup(func() { compose(t, "down", "-v", "--remove-orphans", "--timeout", "5") })
+	compose(t, "up", "-d")
+	token, err := os.ReadFile(filepath.Join(root, ".compose/root-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stack{t: t, token: strings.TrimSpace(string(token))}
+	eventually(t, 60*time.Second, "all three nodes serve", func() bool {
+		for _, node := range nodes {
+			if status, _ := ask(s.token, "GET", node+"/v1/auth/token/lookup-self", nil); status != http.StatusOK {
+				return false
+			}
+		}
+		return leader() >= 0
+	})
+	return s
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.Getwd()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	root = filepath.Dir(filepath.Dir(dir)) // test/compose lies two folders below it
+	os.Exit(m.Run())
+}
+
+// TestThreeContainers plays the life of the stack.
+func TestThreeContainers(t *testing.T) {
+	s := start(t)
+	if status, answer := ask(s.token, "POST", nodes[0]+"/v1/sys/mounts/jobs", map[string]any{"type": "lease"}); status != http.StatusNoContent {
+		t.Fatalf("enable: %d %v", status, answer)
+	}
+	for node := range nodes {
+		s.issue(node, 5)
+	}
+
+	t.Log("the leader's container is killed")
+	lead := leader()
+	killed := fmt.Sprintf("leasehold-n%d", lead+1)
+	compose(t, "kill", fmt.Sprintf("n%d", lead+1))
+	others := []int{(lead + 1) % 3, (lead + 2) % 3}
+	s.issue(others[0], 5)
+	s.issue(others[1], 5)
+	s.check(others...)
+	compose(t, "up", "-d")
+	eventually(t, 30*time.Second, killed+" is back", func() bool {
+		status, _ := ask(s.token, "GET", nodes[lead]+"/v1/auth/token/lookup-self", nil)
+		return status == http.StatusOK && leader() >= 0
+	})
+	s.check(lead)
+
+	t.Log("a node is made anew, and has another address")
+	s.anew((leader() + 1) % 3)
+	s.issue(leader(), 5)
+	s.check(0, 1, 2)
+}
+
+// anew replaces the container of a node. Something else takes its address meanwhile, so that it comes
+// back at another, as it may after any restart of a host.
+func (s *stack) anew(node int) {
+	s.t.Helper()
+	name := fmt.Sprintf("n%d", node+1)
+	before := s.address("leasehold-" + name)
+	compose(s.t, "rm", "-sf", name)
+	occupied := s.occupy(before)
+	compose(s.t, "up", "-d", name)
+	if after := s.address("leasehold-" + name); after == before {
+		s.t.Errorf("%s came back at %s, want another address", name, after)
+	}
+	command(s.t, "docker", append([]string{"rm", "-f"}, occupied...)...)
+	eventually(s.t, 40*time.Second, name+" serves again", func() bool {
+		status, _ := ask(s.token, "GET", nodes[node]+"/v1/auth/token/lookup-self", nil)
+		return status == http.StatusOK && s.voters(node) == 3
+	})
+}
+
+// occupy starts containers on the project's network until one has the address.
+func (s *stack) occupy(address string) []string {
+	s.t.Helper()
+	var names []string
+	for i := range 5 {
+		name := fmt.Sprintf("%s-other-%d", project, i)
+		s.t.Cleanup(func() { exec.Command("docker", "rm", "-f", name).Run() }) // may be gone
+		command(s.t, "docker", "run", "-d", "--name", name, "--network", project+"_cluster", "leasehold:latest", "server", "-dev")
+		names = append(names, name)
+		if s.address(name) == address {
+			return names
+		}
+	}
+	s.t.Fatalf("no container got the address %s", address)
+	return nil
+}
+
+// TestContainersAreConfined: what the image and the compose file promise of a container's rights.
+func TestContainersAreConfined(t *testing.T) {
+	needDocker(t)
+	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"read_only: true", "cap_drop: [ALL]", `security_opt: ["no-new-privileges:true"]`, `"127.0.0.1:8210:8200"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("docker-compose.yml has no %s", want)
+		}
+	}
+	command(t, "make", "-s", "image")
+	if got := strings.TrimSpace(command(t, "docker", "image", "inspect", "-f", "{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Healthcheck.Test}}", "leasehold:latest")); got !=
+		"65532:65532 [/leasehold] [CMD /leasehold status]" {
+		t.Errorf("the image runs as, runs and is checked by %q", got)
+	}
+}
