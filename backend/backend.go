@@ -15,6 +15,8 @@ package backend
 import (
 	"context"
 	"errors"
+	"io"
+	"net/netip"
 	"time"
 
 	"github.com/leasehold/leasehold/lease"
@@ -41,6 +43,8 @@ const (
 	Change
 	// Issue makes a lease, whatever the verb: the leader serves it.
 	Issue
+	// Login makes a token for a caller who has none: the leader serves it, policies are not asked.
+	Login
 )
 
 // Backend is one type of mount. Implementations must be safe for concurrent use.
@@ -56,6 +60,52 @@ type Backend interface {
 	Handle(ctx context.Context, req *Request) (*Response, error)
 	// Prepare reads and checks a request of class Issue, without touching anything outside.
 	Prepare(ctx context.Context, req *Request) (*Plan, error)
+}
+
+// Authenticator is implemented by auth methods: backends that are mounted below auth/ and whose logins
+// make tokens.
+type Authenticator interface {
+	Backend
+	// Login checks what a request of class Login proves, and says what token it earns. Missing and
+	// wrong proofs cost the same and get the same error.
+	Login(ctx context.Context, req *Request) (*LoginPlan, error)
+	// RenewLogin says what a token that Login made may be renewed to now. Any *lease.Error refuses.
+	RenewLogin(ctx context.Context, r *LoginRenewal) (*LoginLimits, error)
+}
+
+// LoginPlan is the token that a login earns.
+type LoginPlan struct {
+	Role        string // role or user that it was made for; RenewLogin gets it back in Token.Role
+	DisplayName string
+	Policies    []string // "default" is added unless NoDefaultPolicy; "root" is refused
+	Meta        map[string]string
+	LoginLimits
+	NoDefaultPolicy bool
+	ExplicitMaxTTL  time.Duration
+	NumUses         int // 0: unlimited
+	BoundCIDRs      []string
+	Warnings        []string
+}
+
+// LoginLimits are the times of a login's token. Zero means the mount's.
+type LoginLimits struct {
+	TTL    time.Duration
+	MaxTTL time.Duration // from issue
+	Period time.Duration // granted on each renewal in place of TTL, without a limit from issue
+}
+
+// LoginRenewal asks about the renewal of a login's token.
+type LoginRenewal struct {
+	Mount *lease.Mount
+	Token *lease.Token
+	Store Store
+}
+
+// Existing is implemented by backends whose writes tell creating from updating: policies then have to
+// grant the one that is meant.
+type Existing interface {
+	// Exists reports whether what a request of the operation Write names is there.
+	Exists(ctx context.Context, req *Request) (bool, error)
 }
 
 // Target is implemented by backends whose leases stand for something outside.
@@ -76,10 +126,23 @@ type Store interface {
 	Get(key string) ([]byte, bool, error)
 	// List returns the keys below prefix (which ends in a slash), without it, sorted.
 	List(prefix string) ([]string, error)
+	// Level returns one level of the keys below prefix (which is empty or ends in a slash), without it:
+	// a key with more below ends in a slash. Sorted, those after after, at most limit of them; more
+	// says that there are others. The cost does not depend on how many keys there are.
+	Level(prefix, after string, limit int) (keys []string, more bool, err error)
 	// Put and Delete return when the change is committed.
 	Put(ctx context.Context, key string, value []byte) error
 	Delete(ctx context.Context, key string) error
+
+	// Look is Get with the version of the value, the zero Version if there is none.
+	Look(key string) ([]byte, Version, error)
+	// Swap puts value, or deletes the key if value is nil, if seen is still its version. Else it
+	// changes nothing and the error is lease.ErrChanged. After ttl the value goes; 0: never.
+	Swap(ctx context.Context, key string, seen Version, value []byte, ttl time.Duration) error
 }
+
+// Version tells one value of a key from any other that it ever had.
+type Version string
 
 // Request is one call to a path of a mount.
 type Request struct {
@@ -88,15 +151,22 @@ type Request struct {
 	Path      string         // within the mount, no slash at either end
 	Params    map[string]any // decoded JSON body or query; numbers are json.Number
 	Store     Store
-	Token     *lease.Token // who asks
+	Token     *lease.Token // who asks; nil for Login
 	Cluster   string       // the cluster's short ID, for external names
 	DevMode   bool         // the -dev server: loopback targets are allowed
+	// Now is the log time of the request, by which what expires is judged.
+	Now lease.Time
+	// ClientAddr is where the client's connection comes from; invalid if that is not known.
+	ClientAddr netip.Addr
+	Random     io.Reader // for what has to be unpredictable; safe for concurrent use
 }
 
 // Response is the answer of Handle.
 type Response struct {
 	Data     map[string]any
 	Warnings []string
+	// Duration is shown as lease_duration though there is no lease: how often to read again.
+	Duration time.Duration
 }
 
 // Plan is what a request of class Issue comes to.

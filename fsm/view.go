@@ -123,6 +123,42 @@ func (v *View) Entries(mountID, prefix string, fn func(key string) bool) {
 	})
 }
 
+// EntryLevel returns one level of the keys of a mount's values below prefix, without it: a key with
+// more below it ends in a slash. They are sorted, come after after and are at most limit; more says that
+// there are others. What lies below a level is stepped over, not walked.
+func (v *View) EntryLevel(mountID, prefix, after string, limit int) (keys []string, more bool) {
+	base := entryKey(mountID, prefix)
+	from := base + after
+	for {
+		next := ""
+		v.c.entries.Ascend(from, func(k string, _ []byte) bool {
+			var ok bool
+			if next, ok = strings.CutPrefix(k, base); !ok {
+				next = ""
+				return false
+			}
+			return next <= after // once more if it is the key that was given
+		})
+		if next == "" || next <= after {
+			return keys, false
+		}
+		if head, _, below := strings.Cut(next, "/"); below {
+			next = head + "/"
+		}
+		if next > after {
+			if len(keys) == limit {
+				return keys, true
+			}
+			keys = append(keys, next)
+			after = next
+		}
+		from = base + next
+		if strings.HasSuffix(next, "/") {
+			from = base + strings.TrimSuffix(next, "/") + "0" // '0' follows '/'
+		}
+	}
+}
+
 // root is the namespace that always exists.
 var root = &Namespace{}
 

@@ -5,9 +5,11 @@ type SelectorKind uint8
 
 // The selector kinds.
 const (
-	SelectPrefix SelectorKind = iota + 1 // Value is a prefix of lease IDs, matched by segments
-	SelectToken                          // Value is a token's hash: it, its descendants, what they leased
-	SelectMount                          // Value is a mount's UUID
+	SelectPrefix    SelectorKind = iota + 1 // Value is a prefix of lease IDs, matched by segments
+	SelectToken                             // Value is a token's hash: it, its descendants, what they leased
+	SelectMount                             // Value is a mount's UUID
+	SelectNamespace                         // Value is a namespace's ID; Namespace is its parent's
+	SelectOwnerless                         // what is in Namespace and whose owner is missing or dead; Value is ""
 )
 
 func (k SelectorKind) String() string {
@@ -18,6 +20,10 @@ func (k SelectorKind) String() string {
 		return "token"
 	case SelectMount:
 		return "mount"
+	case SelectNamespace:
+		return "namespace"
+	case SelectOwnerless:
+		return "ownerless"
 	}
 	return "unknown"
 }

@@ -54,6 +54,8 @@ const (
 	CauseDisabled     Cause = "mount-disabled"
 	CauseAbandoned    Cause = "abandoned"
 	CauseTidy         Cause = "tidy"
+	CauseNamespace    Cause = "namespace-deleted"
+	CauseUnwrapped    Cause = "unwrapped"
 )
 
 // Lease is a promise with an end. Stored values are immutable.

@@ -22,6 +22,8 @@ type Token struct {
 	Period         time.Duration
 	Renewable      bool
 	NumUses        int // uses left; 0: unlimited; SpentUses: none left
+	// BoundCIDRs are the networks that the token may be used from; none: any.
+	BoundCIDRs []string
 
 	// Doomed is the job that revokes the token, 0 while it lives. A doomed token stays until what
 	// is below it is gone, so that nothing below revives.
@@ -45,3 +47,9 @@ func (t *Token) Root() bool {
 	}
 	return false
 }
+
+// WrappingPath is what makes wrapping tokens; nobody else can give a token this path.
+const WrappingPath = "sys/wrapping/wrap"
+
+// Wrapping reports whether the token wraps an answer: it can be used to open it and for nothing else.
+func (t *Token) Wrapping() bool { return t.Path == WrappingPath }

@@ -3,6 +3,7 @@ package lessor
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/fsm"
@@ -129,6 +130,38 @@ func (s *store) List(prefix string) ([]string, error) {
 		})
 	})
 	return keys, nil
+}
+
+// Level returns one level of the keys below prefix.
+func (s *store) Level(prefix, after string, limit int) (keys []string, more bool, err error) {
+	s.l.state.Read(func(v *fsm.View) { keys, more = v.EntryLevel(s.mountID, prefix, after, limit) })
+	return keys, more, nil
+}
+
+// Look returns the value of key with its version, which is its sealed form: no two are alike.
+func (s *store) Look(key string) ([]byte, backend.Version, error) {
+	var blob []byte
+	var ok bool
+	s.l.state.Read(func(v *fsm.View) { blob, ok = v.Entry(s.mountID, key) })
+	if !ok {
+		return nil, "", nil
+	}
+	value, err := s.l.open(seal.MountPlace(s.mountID, key), blob)
+	return value, backend.Version(blob), err
+}
+
+// Swap seals value and puts it in place of the version seen, or deletes the key.
+func (s *store) Swap(ctx context.Context, key string, seen backend.Version, value []byte, ttl time.Duration) error {
+	cmd := &command.SwapEntry{MountId: s.mountID, Key: key, Seen: []byte(seen), Ttl: int64(ttl)}
+	if value != nil {
+		blob, err := s.l.seal(seal.MountPlace(s.mountID, key), value)
+		if err != nil {
+			return err
+		}
+		cmd.Value = blob
+	}
+	_, err := s.l.propose(ctx, cmd)
+	return err
 }
 
 // Put seals value and returns when it is committed.

@@ -5,12 +5,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Store is a backend.Store in memory.
 type Store struct {
-	mu     sync.Mutex // guards values
-	values map[string][]byte
+	mu       sync.Mutex // guards all below
+	values   map[string][]byte
+	changes  int
+	versions map[string]int // the change that made a value, by key
+	ttls     map[string]time.Duration
 }
 
 // NewStore makes an empty Store.
@@ -45,7 +49,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.values[key] = slices.Clone(value)
+	s.set(key, value)
 	return nil
 }
 
@@ -56,6 +60,6 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.values, key)
+	s.set(key, nil)
 	return nil
 }

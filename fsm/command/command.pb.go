@@ -1302,6 +1302,52 @@ func (x *OpenJob) GetForce() bool {
 	return false
 }
 
+// OpenTidy opens the job that ends those leases of a namespace whose owner is missing or dead. While
+// one sweeps, in any namespace, another is not opened: the result names the one that sweeps.
+type OpenTidy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenTidy) Reset() {
+	*x = OpenTidy{}
+	mi := &file_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenTidy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenTidy) ProtoMessage() {}
+
+func (x *OpenTidy) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenTidy.ProtoReflect.Descriptor instead.
+func (*OpenTidy) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *OpenTidy) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 // Sweep advances a job by at most limit leases and tokens.
 type Sweep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1314,7 +1360,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1372,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1385,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Sweep) GetEpoch() uint64 {
@@ -1369,13 +1415,16 @@ type CreateToken struct {
 	Token         *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	Ttl           int64                  `protobuf:"varint,2,opt,name=ttl,proto3" json:"ttl,omitempty"`                                       // asked for; 0: the mount's default
 	NeverExpires  bool                   `protobuf:"varint,3,opt,name=never_expires,json=neverExpires,proto3" json:"never_expires,omitempty"` // root tokens without a TTL only
+	MountId       string                 `protobuf:"bytes,4,opt,name=mount_id,json=mountId,proto3" json:"mount_id,omitempty"`                 // of the auth method that made it; "": the namespace's token mount
+	MaxTtl        int64                  `protobuf:"varint,5,opt,name=max_ttl,json=maxTtl,proto3" json:"max_ttl,omitempty"`                   // the role's limit from issue; 0: only the mount's
+	Data          []byte                 `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"`                                      // sealed, kept with the token's lease: what a wrapping token wraps
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1436,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1449,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1424,6 +1473,27 @@ func (x *CreateToken) GetNeverExpires() bool {
 	return false
 }
 
+func (x *CreateToken) GetMountId() string {
+	if x != nil {
+		return x.MountId
+	}
+	return ""
+}
+
+func (x *CreateToken) GetMaxTtl() int64 {
+	if x != nil {
+		return x.MaxTtl
+	}
+	return 0
+}
+
+func (x *CreateToken) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type RenewToken struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hash          string                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
@@ -1434,7 +1504,7 @@ type RenewToken struct {
 
 func (x *RenewToken) Reset() {
 	*x = RenewToken{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1516,7 @@ func (x *RenewToken) String() string {
 func (*RenewToken) ProtoMessage() {}
 
 func (x *RenewToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1529,7 @@ func (x *RenewToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewToken.ProtoReflect.Descriptor instead.
 func (*RenewToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RenewToken) GetHash() string {
@@ -1486,7 +1556,7 @@ type UseToken struct {
 
 func (x *UseToken) Reset() {
 	*x = UseToken{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1568,7 @@ func (x *UseToken) String() string {
 func (*UseToken) ProtoMessage() {}
 
 func (x *UseToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1581,7 @@ func (x *UseToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseToken.ProtoReflect.Descriptor instead.
 func (*UseToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UseToken) GetHash() string {
@@ -1533,7 +1603,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1615,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1628,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeToken) GetHash() string {
@@ -1593,7 +1663,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1675,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1688,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PutPolicy) GetNamespace() string {
@@ -1652,7 +1722,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1734,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1747,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeletePolicy) GetNamespace() string {
@@ -1709,7 +1779,7 @@ type MountConfig struct {
 
 func (x *MountConfig) Reset() {
 	*x = MountConfig{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1791,7 @@ func (x *MountConfig) String() string {
 func (*MountConfig) ProtoMessage() {}
 
 func (x *MountConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1804,7 @@ func (x *MountConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountConfig.ProtoReflect.Descriptor instead.
 func (*MountConfig) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MountConfig) GetDefaultTtl() int64 {
@@ -1802,7 +1872,7 @@ type EnableMount struct {
 
 func (x *EnableMount) Reset() {
 	*x = EnableMount{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +1884,7 @@ func (x *EnableMount) String() string {
 func (*EnableMount) ProtoMessage() {}
 
 func (x *EnableMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +1897,7 @@ func (x *EnableMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableMount.ProtoReflect.Descriptor instead.
 func (*EnableMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EnableMount) GetId() string {
@@ -1899,7 +1969,7 @@ type TuneMount struct {
 
 func (x *TuneMount) Reset() {
 	*x = TuneMount{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +1981,7 @@ func (x *TuneMount) String() string {
 func (*TuneMount) ProtoMessage() {}
 
 func (x *TuneMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +1994,7 @@ func (x *TuneMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TuneMount.ProtoReflect.Descriptor instead.
 func (*TuneMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TuneMount) GetId() string {
@@ -1965,7 +2035,7 @@ type DisableMount struct {
 
 func (x *DisableMount) Reset() {
 	*x = DisableMount{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2047,7 @@ func (x *DisableMount) String() string {
 func (*DisableMount) ProtoMessage() {}
 
 func (x *DisableMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2060,7 @@ func (x *DisableMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableMount.ProtoReflect.Descriptor instead.
 func (*DisableMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DisableMount) GetId() string {
@@ -2006,13 +2076,14 @@ type PutEntry struct {
 	MountId       string                 `protobuf:"bytes,1,opt,name=mount_id,json=mountId,proto3" json:"mount_id,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Ttl           int64                  `protobuf:"varint,4,opt,name=ttl,proto3" json:"ttl,omitempty"` // duration after which the value goes; 0: never
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutEntry) Reset() {
 	*x = PutEntry{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2095,7 @@ func (x *PutEntry) String() string {
 func (*PutEntry) ProtoMessage() {}
 
 func (x *PutEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2108,7 @@ func (x *PutEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntry.ProtoReflect.Descriptor instead.
 func (*PutEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutEntry) GetMountId() string {
@@ -2061,6 +2132,90 @@ func (x *PutEntry) GetValue() []byte {
 	return nil
 }
 
+func (x *PutEntry) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+// SwapEntry is PutEntry or DeleteEntry on the condition that nobody came first.
+type SwapEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MountId       string                 `protobuf:"bytes,1,opt,name=mount_id,json=mountId,proto3" json:"mount_id,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Seen          []byte                 `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`   // the sealed value that the author saw; empty: there was none
+	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"` // empty: delete
+	Ttl           int64                  `protobuf:"varint,5,opt,name=ttl,proto3" json:"ttl,omitempty"`    // as in PutEntry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SwapEntry) Reset() {
+	*x = SwapEntry{}
+	mi := &file_command_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SwapEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SwapEntry) ProtoMessage() {}
+
+func (x *SwapEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SwapEntry.ProtoReflect.Descriptor instead.
+func (*SwapEntry) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SwapEntry) GetMountId() string {
+	if x != nil {
+		return x.MountId
+	}
+	return ""
+}
+
+func (x *SwapEntry) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SwapEntry) GetSeen() []byte {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *SwapEntry) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *SwapEntry) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
 type DeleteEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MountId       string                 `protobuf:"bytes,1,opt,name=mount_id,json=mountId,proto3" json:"mount_id,omitempty"`
@@ -2071,7 +2226,7 @@ type DeleteEntry struct {
 
 func (x *DeleteEntry) Reset() {
 	*x = DeleteEntry{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2238,7 @@ func (x *DeleteEntry) String() string {
 func (*DeleteEntry) ProtoMessage() {}
 
 func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2251,7 @@ func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntry.ProtoReflect.Descriptor instead.
 func (*DeleteEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteEntry) GetMountId() string {
@@ -2124,7 +2279,7 @@ type PutNamespace struct {
 
 func (x *PutNamespace) Reset() {
 	*x = PutNamespace{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2291,7 @@ func (x *PutNamespace) String() string {
 func (*PutNamespace) ProtoMessage() {}
 
 func (x *PutNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2304,7 @@ func (x *PutNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNamespace.ProtoReflect.Descriptor instead.
 func (*PutNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PutNamespace) GetId() string {
@@ -2183,7 +2338,7 @@ type DeleteNamespace struct {
 
 func (x *DeleteNamespace) Reset() {
 	*x = DeleteNamespace{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2350,7 @@ func (x *DeleteNamespace) String() string {
 func (*DeleteNamespace) ProtoMessage() {}
 
 func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,12 +2363,119 @@ func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespace.ProtoReflect.Descriptor instead.
 func (*DeleteNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteNamespace) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+// CreateNamespace makes a namespace with a token mount of its own.
+type CreateNamespace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     *PutNamespace          `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	TokenMount    *EnableMount           `protobuf:"bytes,2,opt,name=token_mount,json=tokenMount,proto3" json:"token_mount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateNamespace) Reset() {
+	*x = CreateNamespace{}
+	mi := &file_command_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateNamespace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateNamespace) ProtoMessage() {}
+
+func (x *CreateNamespace) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateNamespace.ProtoReflect.Descriptor instead.
+func (*CreateNamespace) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CreateNamespace) GetNamespace() *PutNamespace {
+	if x != nil {
+		return x.Namespace
+	}
+	return nil
+}
+
+func (x *CreateNamespace) GetTokenMount() *EnableMount {
+	if x != nil {
+		return x.TokenMount
+	}
+	return nil
+}
+
+// CloseNamespace dooms all that a namespace without children holds and opens the job that empties
+// it; the namespace goes, with its mounts and policies, when it is empty.
+type CloseNamespace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Parent        string                 `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"` // ID of the namespace that the job is listed in
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseNamespace) Reset() {
+	*x = CloseNamespace{}
+	mi := &file_command_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseNamespace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseNamespace) ProtoMessage() {}
+
+func (x *CloseNamespace) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseNamespace.ProtoReflect.Descriptor instead.
+func (*CloseNamespace) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CloseNamespace) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CloseNamespace) GetParent() string {
+	if x != nil {
+		return x.Parent
 	}
 	return ""
 }
@@ -2238,7 +2500,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2512,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2525,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Header) GetFormat() uint32 {
@@ -2366,7 +2628,7 @@ type Ending struct {
 
 func (x *Ending) Reset() {
 	*x = Ending{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2640,7 @@ func (x *Ending) String() string {
 func (*Ending) ProtoMessage() {}
 
 func (x *Ending) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2653,7 @@ func (x *Ending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ending.ProtoReflect.Descriptor instead.
 func (*Ending) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Ending) GetCause() string {
@@ -2481,7 +2743,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2755,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2768,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Lease) GetId() string {
@@ -2681,7 +2943,7 @@ type Pair struct {
 
 func (x *Pair) Reset() {
 	*x = Pair{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2955,7 @@ func (x *Pair) String() string {
 func (*Pair) ProtoMessage() {}
 
 func (x *Pair) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2968,7 @@ func (x *Pair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pair.ProtoReflect.Descriptor instead.
 func (*Pair) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Pair) GetKey() string {
@@ -2743,13 +3005,14 @@ type Token struct {
 	NumUses        int32                  `protobuf:"varint,16,opt,name=num_uses,json=numUses,proto3" json:"num_uses,omitempty"`
 	Doomed         uint64                 `protobuf:"varint,17,opt,name=doomed,proto3" json:"doomed,omitempty"`
 	SparesChildren bool                   `protobuf:"varint,18,opt,name=spares_children,json=sparesChildren,proto3" json:"spares_children,omitempty"`
+	BoundCidrs     []string               `protobuf:"bytes,19,rep,name=bound_cidrs,json=boundCidrs,proto3" json:"bound_cidrs,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +3024,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +3037,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Token) GetHash() string {
@@ -2903,6 +3166,13 @@ func (x *Token) GetSparesChildren() bool {
 	return false
 }
 
+func (x *Token) GetBoundCidrs() []string {
+	if x != nil {
+		return x.BoundCidrs
+	}
+	return nil
+}
+
 type Mount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spec          *EnableMount           `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"` // options empty, see below
@@ -2915,7 +3185,7 @@ type Mount struct {
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3197,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3210,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Mount) GetSpec() *EnableMount {
@@ -2983,7 +3253,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3265,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3278,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Policy) GetNamespace() string {
@@ -3044,13 +3314,14 @@ type Entry struct {
 	MountId       string                 `protobuf:"bytes,1,opt,name=mount_id,json=mountId,proto3" json:"mount_id,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Expires       int64                  `protobuf:"varint,4,opt,name=expires,proto3" json:"expires,omitempty"` // 0: never
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +3333,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +3346,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Entry) GetMountId() string {
@@ -3099,19 +3370,27 @@ func (x *Entry) GetValue() []byte {
 	return nil
 }
 
+func (x *Entry) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
 type Namespace struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Metadata      []*Pair                `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty"`
 	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	Tainted       uint64                 `protobuf:"varint,5,opt,name=tainted,proto3" json:"tainted,omitempty"` // the job that empties it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3402,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3415,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Namespace) GetId() string {
@@ -3167,6 +3446,13 @@ func (x *Namespace) GetSeq() uint64 {
 	return 0
 }
 
+func (x *Namespace) GetTainted() uint64 {
+	if x != nil {
+		return x.Tainted
+	}
+	return 0
+}
+
 type Job struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3192,7 +3478,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3490,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3503,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Job) GetId() uint64 {
@@ -3348,7 +3634,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3360,7 +3646,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3373,7 +3659,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Node) GetSpec() *PutNode {
@@ -3395,7 +3681,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3693,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3706,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{46}
+	return file_command_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *IdempotencyRecord) GetKey() []byte {
@@ -3555,15 +3841,20 @@ const file_command_proto_rawDesc = "" +
 	"\aOpenJob\x127\n" +
 	"\bselector\x18\x01 \x01(\v2\x1b.leasehold.command.SelectorR\bselector\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x14\n" +
-	"\x05force\x18\x03 \x01(\bR\x05force\"E\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"(\n" +
+	"\bOpenTidy\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"E\n" +
 	"\x05Sweep\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"t\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xbc\x01\n" +
 	"\vCreateToken\x12.\n" +
 	"\x05token\x18\x01 \x01(\v2\x18.leasehold.command.TokenR\x05token\x12\x10\n" +
 	"\x03ttl\x18\x02 \x01(\x03R\x03ttl\x12#\n" +
-	"\rnever_expires\x18\x03 \x01(\bR\fneverExpires\">\n" +
+	"\rnever_expires\x18\x03 \x01(\bR\fneverExpires\x12\x19\n" +
+	"\bmount_id\x18\x04 \x01(\tR\amountId\x12\x17\n" +
+	"\amax_ttl\x18\x05 \x01(\x03R\x06maxTtl\x12\x12\n" +
+	"\x04data\x18\x06 \x01(\fR\x04data\">\n" +
 	"\n" +
 	"RenewToken\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x1c\n" +
@@ -3611,11 +3902,18 @@ const file_command_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1e\n" +
 	"\fDisableMount\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"M\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"_\n" +
 	"\bPutEntry\x12\x19\n" +
 	"\bmount_id\x18\x01 \x01(\tR\amountId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\":\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x10\n" +
+	"\x03ttl\x18\x04 \x01(\x03R\x03ttl\"t\n" +
+	"\tSwapEntry\x12\x19\n" +
+	"\bmount_id\x18\x01 \x01(\tR\amountId\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\x12\x10\n" +
+	"\x03ttl\x18\x05 \x01(\x03R\x03ttl\":\n" +
 	"\vDeleteEntry\x12\x19\n" +
 	"\bmount_id\x18\x01 \x01(\tR\amountId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\xba\x01\n" +
@@ -3627,7 +3925,14 @@ const file_command_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"!\n" +
 	"\x0fDeleteNamespace\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xca\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x91\x01\n" +
+	"\x0fCreateNamespace\x12=\n" +
+	"\tnamespace\x18\x01 \x01(\v2\x1f.leasehold.command.PutNamespaceR\tnamespace\x12?\n" +
+	"\vtoken_mount\x18\x02 \x01(\v2\x1e.leasehold.command.EnableMountR\n" +
+	"tokenMount\"8\n" +
+	"\x0eCloseNamespace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\tR\x06parent\"\xca\x02\n" +
 	"\x06Header\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x10\n" +
@@ -3684,7 +3989,7 @@ const file_command_proto_rawDesc = "" +
 	"\x06ending\x18\x17 \x01(\v2\x19.leasehold.command.EndingR\x06ending\".\n" +
 	"\x04Pair\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x84\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xa5\x04\n" +
 	"\x05Token\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x1a\n" +
 	"\baccessor\x18\x02 \x01(\tR\baccessor\x12\x1c\n" +
@@ -3704,7 +4009,9 @@ const file_command_proto_rawDesc = "" +
 	"\trenewable\x18\x0f \x01(\bR\trenewable\x12\x19\n" +
 	"\bnum_uses\x18\x10 \x01(\x05R\anumUses\x12\x16\n" +
 	"\x06doomed\x18\x11 \x01(\x04R\x06doomed\x12'\n" +
-	"\x0fspares_children\x18\x12 \x01(\bR\x0esparesChildren\"\x9a\x01\n" +
+	"\x0fspares_children\x18\x12 \x01(\bR\x0esparesChildren\x12\x1f\n" +
+	"\vbound_cidrs\x18\x13 \x03(\tR\n" +
+	"boundCidrs\"\x9a\x01\n" +
 	"\x05Mount\x122\n" +
 	"\x04spec\x18\x01 \x01(\v2\x1e.leasehold.command.EnableMountR\x04spec\x121\n" +
 	"\aoptions\x18\x02 \x03(\v2\x17.leasehold.command.PairR\aoptions\x12\x10\n" +
@@ -3714,16 +4021,18 @@ const file_command_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"J\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"d\n" +
 	"\x05Entry\x12\x19\n" +
 	"\bmount_id\x18\x01 \x01(\tR\amountId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\"v\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x18\n" +
+	"\aexpires\x18\x04 \x01(\x03R\aexpires\"\x90\x01\n" +
 	"\tNamespace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x123\n" +
 	"\bmetadata\x18\x03 \x03(\v2\x17.leasehold.command.PairR\bmetadata\x12\x10\n" +
-	"\x03seq\x18\x04 \x01(\x04R\x03seq\"\xb0\x03\n" +
+	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x18\n" +
+	"\atainted\x18\x05 \x01(\x04R\atainted\"\xb0\x03\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x127\n" +
 	"\bselector\x18\x02 \x01(\v2\x1b.leasehold.command.SelectorR\bselector\x12\x14\n" +
@@ -3763,7 +4072,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_command_proto_goTypes = []any{
 	(*Init)(nil),              // 0: leasehold.command.Init
 	(*Epoch)(nil),             // 1: leasehold.command.Epoch
@@ -3785,66 +4094,72 @@ var file_command_proto_goTypes = []any{
 	(*Fail)(nil),              // 17: leasehold.command.Fail
 	(*Selector)(nil),          // 18: leasehold.command.Selector
 	(*OpenJob)(nil),           // 19: leasehold.command.OpenJob
-	(*Sweep)(nil),             // 20: leasehold.command.Sweep
-	(*CreateToken)(nil),       // 21: leasehold.command.CreateToken
-	(*RenewToken)(nil),        // 22: leasehold.command.RenewToken
-	(*UseToken)(nil),          // 23: leasehold.command.UseToken
-	(*RevokeToken)(nil),       // 24: leasehold.command.RevokeToken
-	(*PutPolicy)(nil),         // 25: leasehold.command.PutPolicy
-	(*DeletePolicy)(nil),      // 26: leasehold.command.DeletePolicy
-	(*MountConfig)(nil),       // 27: leasehold.command.MountConfig
-	(*EnableMount)(nil),       // 28: leasehold.command.EnableMount
-	(*TuneMount)(nil),         // 29: leasehold.command.TuneMount
-	(*DisableMount)(nil),      // 30: leasehold.command.DisableMount
-	(*PutEntry)(nil),          // 31: leasehold.command.PutEntry
-	(*DeleteEntry)(nil),       // 32: leasehold.command.DeleteEntry
-	(*PutNamespace)(nil),      // 33: leasehold.command.PutNamespace
-	(*DeleteNamespace)(nil),   // 34: leasehold.command.DeleteNamespace
-	(*Header)(nil),            // 35: leasehold.command.Header
-	(*Ending)(nil),            // 36: leasehold.command.Ending
-	(*Lease)(nil),             // 37: leasehold.command.Lease
-	(*Pair)(nil),              // 38: leasehold.command.Pair
-	(*Token)(nil),             // 39: leasehold.command.Token
-	(*Mount)(nil),             // 40: leasehold.command.Mount
-	(*Policy)(nil),            // 41: leasehold.command.Policy
-	(*Entry)(nil),             // 42: leasehold.command.Entry
-	(*Namespace)(nil),         // 43: leasehold.command.Namespace
-	(*Job)(nil),               // 44: leasehold.command.Job
-	(*Node)(nil),              // 45: leasehold.command.Node
-	(*IdempotencyRecord)(nil), // 46: leasehold.command.IdempotencyRecord
-	nil,                       // 47: leasehold.command.Grant.LabelsEntry
-	nil,                       // 48: leasehold.command.EnableMount.OptionsEntry
-	nil,                       // 49: leasehold.command.TuneMount.OptionsEntry
-	nil,                       // 50: leasehold.command.PutNamespace.MetadataEntry
+	(*OpenTidy)(nil),          // 20: leasehold.command.OpenTidy
+	(*Sweep)(nil),             // 21: leasehold.command.Sweep
+	(*CreateToken)(nil),       // 22: leasehold.command.CreateToken
+	(*RenewToken)(nil),        // 23: leasehold.command.RenewToken
+	(*UseToken)(nil),          // 24: leasehold.command.UseToken
+	(*RevokeToken)(nil),       // 25: leasehold.command.RevokeToken
+	(*PutPolicy)(nil),         // 26: leasehold.command.PutPolicy
+	(*DeletePolicy)(nil),      // 27: leasehold.command.DeletePolicy
+	(*MountConfig)(nil),       // 28: leasehold.command.MountConfig
+	(*EnableMount)(nil),       // 29: leasehold.command.EnableMount
+	(*TuneMount)(nil),         // 30: leasehold.command.TuneMount
+	(*DisableMount)(nil),      // 31: leasehold.command.DisableMount
+	(*PutEntry)(nil),          // 32: leasehold.command.PutEntry
+	(*SwapEntry)(nil),         // 33: leasehold.command.SwapEntry
+	(*DeleteEntry)(nil),       // 34: leasehold.command.DeleteEntry
+	(*PutNamespace)(nil),      // 35: leasehold.command.PutNamespace
+	(*DeleteNamespace)(nil),   // 36: leasehold.command.DeleteNamespace
+	(*CreateNamespace)(nil),   // 37: leasehold.command.CreateNamespace
+	(*CloseNamespace)(nil),    // 38: leasehold.command.CloseNamespace
+	(*Header)(nil),            // 39: leasehold.command.Header
+	(*Ending)(nil),            // 40: leasehold.command.Ending
+	(*Lease)(nil),             // 41: leasehold.command.Lease
+	(*Pair)(nil),              // 42: leasehold.command.Pair
+	(*Token)(nil),             // 43: leasehold.command.Token
+	(*Mount)(nil),             // 44: leasehold.command.Mount
+	(*Policy)(nil),            // 45: leasehold.command.Policy
+	(*Entry)(nil),             // 46: leasehold.command.Entry
+	(*Namespace)(nil),         // 47: leasehold.command.Namespace
+	(*Job)(nil),               // 48: leasehold.command.Job
+	(*Node)(nil),              // 49: leasehold.command.Node
+	(*IdempotencyRecord)(nil), // 50: leasehold.command.IdempotencyRecord
+	nil,                       // 51: leasehold.command.Grant.LabelsEntry
+	nil,                       // 52: leasehold.command.EnableMount.OptionsEntry
+	nil,                       // 53: leasehold.command.TuneMount.OptionsEntry
+	nil,                       // 54: leasehold.command.PutNamespace.MetadataEntry
 }
 var file_command_proto_depIdxs = []int32{
-	39, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
-	28, // 1: leasehold.command.Init.token_mount:type_name -> leasehold.command.EnableMount
-	47, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
+	43, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
+	29, // 1: leasehold.command.Init.token_mount:type_name -> leasehold.command.EnableMount
+	51, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
 	7,  // 3: leasehold.command.Grant.idempotency:type_name -> leasehold.command.Idempotency
 	6,  // 4: leasehold.command.Issue.grant:type_name -> leasehold.command.Grant
 	6,  // 5: leasehold.command.Reserve.grant:type_name -> leasehold.command.Grant
 	13, // 6: leasehold.command.Expire.leases:type_name -> leasehold.command.Ref
 	18, // 7: leasehold.command.OpenJob.selector:type_name -> leasehold.command.Selector
-	39, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
-	48, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
-	27, // 10: leasehold.command.EnableMount.config:type_name -> leasehold.command.MountConfig
-	49, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
-	27, // 12: leasehold.command.TuneMount.config:type_name -> leasehold.command.MountConfig
-	50, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
-	38, // 14: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
-	36, // 15: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
-	38, // 16: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
-	28, // 17: leasehold.command.Mount.spec:type_name -> leasehold.command.EnableMount
-	38, // 18: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
-	38, // 19: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
-	18, // 20: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
-	4,  // 21: leasehold.command.Node.spec:type_name -> leasehold.command.PutNode
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	43, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
+	52, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
+	28, // 10: leasehold.command.EnableMount.config:type_name -> leasehold.command.MountConfig
+	53, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
+	28, // 12: leasehold.command.TuneMount.config:type_name -> leasehold.command.MountConfig
+	54, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
+	35, // 14: leasehold.command.CreateNamespace.namespace:type_name -> leasehold.command.PutNamespace
+	29, // 15: leasehold.command.CreateNamespace.token_mount:type_name -> leasehold.command.EnableMount
+	42, // 16: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
+	40, // 17: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
+	42, // 18: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
+	29, // 19: leasehold.command.Mount.spec:type_name -> leasehold.command.EnableMount
+	42, // 20: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
+	42, // 21: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
+	18, // 22: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
+	4,  // 23: leasehold.command.Node.spec:type_name -> leasehold.command.PutNode
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3858,7 +4173,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

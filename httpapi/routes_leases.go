@@ -1,0 +1,48 @@
+package httpapi
+
+// leaseRoutes are the paths of leases, and their old names through the same handlers and the same
+// authorization.
+var leaseRoutes = []route{
+	{verbs: write, path: "sys/leases/lookup", oneLease: "lookup", handler: (*Server).lookupLease,
+		help: "Tells where one lease stands: lease_id."},
+	{verbs: list, path: "sys/leases/lookup", access: sudo, handler: (*Server).listLeases,
+		help: "Lists one level of lease IDs: after, limit."},
+	{verbs: list, path: "sys/leases/lookup/*", access: sudo, handler: (*Server).listLeases,
+		help: "Lists one level of lease IDs below a prefix: after, limit."},
+	{verbs: write, path: "sys/leases/renew", where: onLeader, oneLease: "renew", handler: (*Server).renewLease,
+		help: "Extends a lease: lease_id, increment (from now)."},
+	{verbs: write, path: "sys/leases/renew/*", where: onLeader, oneLease: "renew", handler: (*Server).renewLease,
+		help: "Extends the lease in the path: increment (from now)."},
+	{verbs: write, path: "sys/leases/revoke", where: onLeader, oneLease: "revoke", handler: (*Server).revokeLease, slow: true,
+		help: "Ends a lease: lease_id, sync (wait until its target is destroyed)."},
+	{verbs: write, path: "sys/leases/revoke/*", where: onLeader, oneLease: "revoke", handler: (*Server).revokeLease, slow: true,
+		help: "Ends the lease in the path: sync (wait until its target is destroyed)."},
+	{verbs: write, path: "sys/leases/revoke-prefix/*", where: onLeader, access: sudo, handler: (*Server).revokePrefix, slow: true,
+		help: "Ends all leases below a prefix: sync (wait until their targets are destroyed)."},
+	{verbs: write, path: "sys/leases/revoke-force/*", where: onLeader, access: sudo, handler: (*Server).revokeForce, slow: true,
+		help: "Ends all leases below a prefix even if their targets cannot be destroyed."},
+	{verbs: write, path: "sys/leases/tidy", where: onLeader, handler: (*Server).tidyLeases,
+		help: "Revokes leases whose token is gone."},
+	{verbs: read, path: "sys/leases/count", handler: (*Server).countLeases, bodyOnRead: true,
+		help: "Counts leases by mount: type=irrevocable, include_child_namespaces."},
+	{verbs: read, path: "sys/leases", access: sudo, handler: (*Server).listIrrevocable, bodyOnRead: true,
+		help: "Lists leases that could not be revoked: type=irrevocable, limit, include_child_namespaces."},
+	{verbs: read, path: "sys/leases/jobs", access: sudo, handler: (*Server).listJobs,
+		help: "Lists revocations of many leases, newest first: limit."},
+	{verbs: read, path: "sys/leases/jobs/*", access: sudo, handler: (*Server).readJob,
+		help: "Tells how far a revocation has come."},
+
+	// Their old names, through the same handlers and the same authorization.
+	{verbs: write, path: "sys/renew", where: onLeader, oneLease: "renew", canonical: "sys/leases/renew", handler: (*Server).renewLease,
+		help: "The old name of sys/leases/renew."},
+	{verbs: write, path: "sys/renew/*", where: onLeader, oneLease: "renew", canonical: "sys/leases/renew", handler: (*Server).renewLease,
+		help: "The old name of sys/leases/renew."},
+	{verbs: write, path: "sys/revoke", where: onLeader, oneLease: "revoke", canonical: "sys/leases/revoke", handler: (*Server).revokeLease, slow: true,
+		help: "The old name of sys/leases/revoke."},
+	{verbs: write, path: "sys/revoke/*", where: onLeader, oneLease: "revoke", canonical: "sys/leases/revoke", handler: (*Server).revokeLease, slow: true,
+		help: "The old name of sys/leases/revoke."},
+	{verbs: write, path: "sys/revoke-prefix/*", where: onLeader, access: sudo, canonical: "sys/leases/revoke-prefix", handler: (*Server).revokePrefix, slow: true,
+		help: "The old name of sys/leases/revoke-prefix."},
+	{verbs: write, path: "sys/revoke-force/*", where: onLeader, access: sudo, canonical: "sys/leases/revoke-force", handler: (*Server).revokeForce, slow: true,
+		help: "The old name of sys/leases/revoke-force."},
+}

@@ -1,0 +1,28 @@
+package httpapi
+
+// mountRoutes are the paths about mounts.
+var mountRoutes = []route{
+	{verbs: read, path: "sys/mounts", handler: (*Server).listMounts, help: "Lists the secrets engines."},
+	{verbs: read, path: "sys/mounts/*", handler: (*Server).readMount, help: "Describes one secrets engine."},
+	{verbs: write, path: "sys/mounts/*", where: onLeader, handler: (*Server).enableMount, help: "Enables a secrets engine: type, description, config, options."},
+	{verbs: remove, path: "sys/mounts/*", where: onLeader, handler: (*Server).disableMount, slow: true, help: "Revokes all that was leased at a mount and takes it away."},
+	{verbs: read, path: "sys/mounts/*/tune", handler: (*Server).readTune, help: "Reads the settings of a mount that are in force."},
+	{verbs: write, path: "sys/mounts/*/tune", where: onLeader, handler: (*Server).tuneMount, help: "Changes the settings of a mount."},
+	{verbs: read, path: "sys/auth", handler: (*Server).listAuth, help: "Lists the auth methods."},
+	{verbs: read, path: "sys/internal/ui/mounts", access: anyToken, handler: (*Server).visibleMounts, help: "Lists the mounts that the token can reach."},
+	{verbs: read, path: "sys/internal/ui/mounts/*", access: anyToken, handler: (*Server).preflight, help: "Describes the mount of a path, for clients."},
+}
+
+// clusterRoutes are the paths of the cluster.
+var clusterRoutes = []route{
+	{verbs: read, path: "sys/health", where: thisNode, access: open, handler: (*Server).health, help: "How this node is, as a status."},
+	{verbs: read, path: "sys/leader", where: thisNode, access: open, handler: (*Server).leader, help: "Which node leads."},
+	{verbs: read, path: "sys/seal-status", where: thisNode, access: open, handler: (*Server).sealStatus, help: "Whether this node can open its secrets."},
+	{verbs: read, path: "sys/init", where: thisNode, access: open, handler: (*Server).initStatus, help: "Whether the cluster is initialized."},
+	{verbs: write, path: "sys/init", where: onLeader, access: open, handler: (*Server).initialize, help: "Makes the root token, once."},
+	{verbs: write, path: "sys/step-down", where: onLeader, access: sudo, handler: (*Server).stepDown, help: "Makes the leader hand over to another node."},
+	{verbs: read, path: "sys/storage/raft/configuration", handler: (*Server).raftConfiguration, help: "Lists the members of the cluster."},
+	{verbs: write, path: "sys/storage/raft/remove-peer", where: onLeader, handler: (*Server).removePeer, slow: true, help: "Takes a member out of the cluster: server_id."},
+	{verbs: read, path: "sys/storage/raft/snapshot", access: sudo, handler: (*Server).snapshot, slow: true, help: "A snapshot of the whole state, as a gzipped tar archive."},
+	{verbs: read, path: "sys/internal/state-hash", where: thisNode, access: sudo, handler: (*Server).stateHash, help: "What this very node has applied, and the hash of its state."},
+}
