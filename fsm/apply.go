@@ -33,6 +33,7 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 			c.apply(&results[i], d.cmd)
 			results[i].Index, results[i].Seq, results[i].Now = index, c.seq, c.now
 			c.forgetIdempotent(idempotencyForgetLimit)
+			c.forgetEntries(entryForgetLimit)
 		}
 		c.due.drain(c.now, drainLimit)
 	}
@@ -88,6 +89,8 @@ func (c *core) applyRest(r *Result, cmd Command) {
 	switch m := cmd.(type) {
 	case *command.OpenJob:
 		c.applyOpenJob(r, m)
+	case *command.OpenTidy:
+		c.applyOpenTidy(r, m)
 	case *command.Sweep:
 		c.applySweep(r, m)
 	case *command.CreateToken:
@@ -98,11 +101,18 @@ func (c *core) applyRest(r *Result, cmd Command) {
 		c.applyUseToken(r, m)
 	case *command.RevokeToken:
 		c.applyRevokeToken(r, m)
+	default:
+		c.applyConfig(r, cmd)
+	}
+}
+
+// applyConfig is the part of apply that is about what an operator sets up.
+func (c *core) applyConfig(r *Result, cmd Command) {
+	switch m := cmd.(type) {
 	case *command.PutPolicy:
-		c.policies.Set(nsKey(m.Namespace, m.Name),
-			&Policy{Namespace: m.Namespace, Name: m.Name, Text: m.Text, Version: c.seq})
+		c.applyPutPolicy(r, m)
 	case *command.DeletePolicy:
-		c.policies.Delete(nsKey(m.Namespace, m.Name))
+		c.applyDeletePolicy(m)
 	case *command.EnableMount:
 		c.applyEnableMount(r, m)
 	case *command.TuneMount:
@@ -111,10 +121,16 @@ func (c *core) applyRest(r *Result, cmd Command) {
 		c.applyDisableMount(r, m)
 	case *command.PutEntry:
 		c.applyPutEntry(r, m)
+	case *command.SwapEntry:
+		c.applySwapEntry(r, m)
 	case *command.DeleteEntry:
-		c.entries.Delete(entryKey(m.MountId, m.Key))
+		c.deleteEntry(entryKey(m.MountId, m.Key))
 	case *command.PutNamespace:
 		c.applyPutNamespace(r, m)
+	case *command.CreateNamespace:
+		c.applyCreateNamespace(r, m)
+	case *command.CloseNamespace:
+		c.applyCloseNamespace(r, m)
 	case *command.DeleteNamespace:
 		c.applyDeleteNamespace(r, m)
 	default:

@@ -15,7 +15,7 @@ func (c *core) newLease(r *Result, g *command.Grant) (*lease.Lease, *lease.Error
 	if !ok || m.Namespace != g.Namespace {
 		return nil, lease.Errorf(lease.NotFound, "no handler for route %q. route entry not found.", g.GetPath())
 	}
-	if m.Tainted != 0 {
+	if m.Tainted != 0 || c.closed(m.Namespace) != nil {
 		return nil, lease.Errorf(lease.NotFound,
 			"no handler for route %q on namespace %q. route entry or namespace is tainted.", g.Path, g.Namespace)
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"strings"
 	"time"
 
 	"github.com/leasehold/leasehold/fsm/command"
@@ -14,10 +15,10 @@ const spentGrace = time.Minute
 func (c *core) applyCreateToken(r *Result, m *command.CreateToken) {
 	t := tokenFromRecord(m.Token)
 	t.Doomed, t.SparesChildren = 0, false
-	mount, ok := c.mounts.Get(c.cluster.TokenMountID)
+	mount, err := c.tokenLeasedBy(t, m.MountId)
 	switch {
-	case !ok:
-		r.Err = lease.ErrNotInitialized
+	case err != nil:
+		r.Err = err
 	case !nameable(t) || t.NumUses < 0:
 		r.Err = lease.Errorf(lease.Invalid, "a token needs a hash, an accessor, a lease ID and no negative number of uses")
 	case c.tokenByHash[t.Hash] != nil || c.accessors[t.Accessor] != "" || c.leases[t.LeaseID] != nil:
@@ -32,9 +33,12 @@ func (c *core) applyCreateToken(r *Result, m *command.CreateToken) {
 	}
 	l := &lease.Lease{
 		ID: t.LeaseID, Namespace: t.Namespace, Path: t.Path, MountID: mount.ID, Role: t.Role, Owner: t.Hash,
-		Kind: lease.OfToken, Status: lease.Active, Renewable: t.Renewable,
+		Kind: lease.OfToken, Status: lease.Active, Renewable: t.Renewable, Data: m.Data,
 		TTL: time.Duration(m.Ttl), MaxTTL: t.ExplicitMaxTTL, Period: t.Period,
 		IssueTime: c.now, Seq: c.seq, Fence: c.seq,
+	}
+	if t.Period <= 0 { // a period knows no limit from issue but the token's own
+		l.MaxTTL = lease.MinLimit(l.MaxTTL, time.Duration(m.MaxTtl))
 	}
 	t.Created = c.now
 	if m.NeverExpires {
@@ -46,6 +50,34 @@ func (c *core) applyCreateToken(r *Result, m *command.CreateToken) {
 	c.putToken(t)
 	c.insert(l)
 	r.Token, r.Lease = t, l
+}
+
+// tokenLeasedBy returns the mount of a new token's lease: the auth method that made it, or the token
+// mount if mountID is "". What a mount leases begins with its path, or no sweep of it would find it;
+// a token mount cannot be disabled, so that wrapping tokens may be leased by it under their own path.
+func (c *core) tokenLeasedBy(t *lease.Token, mountID string) (*lease.Mount, *lease.Error) {
+	if err := c.openNamespace(t.Namespace); err != nil {
+		return nil, err
+	}
+	mount, ok := c.mounts.Get(mountID)
+	if mountID == "" {
+		if mount, ok = c.tokenMount(t.Namespace); !ok {
+			return nil, lease.ErrNotInitialized
+		}
+	} else if !ok || mount.Namespace != t.Namespace {
+		return nil, lease.Errorf(lease.NotFound, "no handler for route %q. route entry not found.", t.Path)
+	}
+	switch {
+	case mount.Tainted != 0:
+		return nil, lease.Errorf(lease.NotFound,
+			"no handler for route %q on namespace %q. route entry or namespace is tainted.", t.Path, t.Namespace)
+	case c.isTokenMount(mount):
+	case t.Wrapping():
+		return nil, lease.Errorf(lease.Invalid, "a wrapping token is leased by the token mount, not by %q", mount.Path)
+	case !strings.HasPrefix(t.LeaseID, mount.Path):
+		return nil, lease.Errorf(lease.Invalid, "lease ID %q does not begin with the mount's path %q", t.LeaseID, mount.Path)
+	}
+	return mount, nil
 }
 
 // nameable reports whether t has the names by which it will be found.
@@ -66,21 +98,22 @@ func (c *core) applyRenewToken(r *Result, m *command.RenewToken) {
 	r.Token = t
 }
 
-// applyUseToken takes one use. However many nodes race, the log gives each use to one (T20).
+// applyUseToken takes one use. However many nodes race, the log gives each use to one (T20), and with it
+// the lease: the data of a wrapping token is for who has used it up.
 func (c *core) applyUseToken(r *Result, m *command.UseToken) {
 	t := c.tokenByHash[m.Hash]
 	if t == nil || t.NumUses == lease.SpentUses || !c.tokenAlive(t, c.now) {
 		r.Err = lease.ErrDenied
 		return
 	}
+	rec := c.leases[t.LeaseID]
 	if t.NumUses == 0 {
-		r.Token = t
+		r.Token, r.Lease = t, rec.lease
 		return
 	}
 	next := *t
 	if next.NumUses--; next.NumUses == 0 {
 		next.NumUses = lease.SpentUses
-		rec := c.leases[t.LeaseID]
 		if end := c.now.Add(spentGrace); rec.lease.ExpireTime == 0 || rec.lease.ExpireTime > end {
 			l := *rec.lease
 			l.ExpireTime, l.Fence = end, c.seq
@@ -88,7 +121,7 @@ func (c *core) applyUseToken(r *Result, m *command.UseToken) {
 		}
 	}
 	c.putToken(&next)
-	r.Token = &next
+	r.Token, r.Lease = &next, rec.lease
 }
 
 func (c *core) applyRevokeToken(r *Result, m *command.RevokeToken) {

@@ -37,6 +37,7 @@ var commandTypes = map[byte]func() Command{
 	18: func() Command { return new(command.Fail) },
 	20: func() Command { return new(command.OpenJob) },
 	21: func() Command { return new(command.Sweep) },
+	22: func() Command { return new(command.OpenTidy) },
 	30: func() Command { return new(command.CreateToken) },
 	31: func() Command { return new(command.RenewToken) },
 	32: func() Command { return new(command.UseToken) },
@@ -50,6 +51,9 @@ var commandTypes = map[byte]func() Command{
 	46: func() Command { return new(command.DeleteEntry) },
 	47: func() Command { return new(command.PutNamespace) },
 	48: func() Command { return new(command.DeleteNamespace) },
+	49: func() Command { return new(command.CreateNamespace) },
+	50: func() Command { return new(command.CloseNamespace) },
+	51: func() Command { return new(command.SwapEntry) },
 }
 
 // commandNumbers is the inverse of commandTypes.

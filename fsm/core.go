@@ -1,8 +1,6 @@
 package fsm
 
 import (
-	"strings"
-
 	"github.com/tidwall/btree"
 
 	"github.com/leasehold/leasehold/lease"
@@ -15,19 +13,6 @@ type Cluster struct {
 	Keyring      []byte // wrapped by the nodes' static key
 	TokenMountID string
 	Initialized  bool
-}
-
-// Policy is the text of a policy; its parsed form is a cache of whoever needs it.
-type Policy struct {
-	Namespace, Name, Text string
-	Version               uint64 // sequence number of the command that wrote it
-}
-
-// Namespace is a tenant. The root namespace has ID and Path "" and is not stored.
-type Namespace struct {
-	ID, Path string // Path with a slash at its end
-	Metadata map[string]string
-	Seq      uint64
 }
 
 // Node is a member's record: addresses come from here, never from gossip (settled decision 10).
@@ -62,13 +47,12 @@ type owned struct {
 	count       int
 }
 
-// child orders tokens below their parents.
-type child struct{ parent, hash string }
-
 type (
 	leaseTree = btree.BTreeG[*lease.Lease]
 	childTree = btree.BTreeG[child]
+	accTree   = btree.BTreeG[accessor]
 	idemTree  = btree.BTreeG[*idempotent]
+	endTree   = btree.BTreeG[entryEnd]
 	jobTree   = btree.BTreeG[*lease.Job]
 )
 
@@ -86,7 +70,7 @@ type core struct {
 	tokens            btree.Map[string, *lease.Token] // by hash
 	mounts            btree.Map[string, *lease.Mount] // by UUID
 	policies          btree.Map[string, *Policy]      // by nsKey(namespace, name)
-	entries           btree.Map[string, []byte]       // by entryKey(mount UUID, key)
+	entries           btree.Map[string, entry]        // by entryKey(mount UUID, key)
 	namespaces        btree.Map[string, *Namespace]   // by ID
 	nodes             btree.Map[string, Node]         // by ID
 	jobs              btree.Map[uint64, *lease.Job]   // by ID
@@ -96,13 +80,18 @@ type core struct {
 	leases      map[string]*record
 	tokenByHash map[string]*lease.Token
 	accessors   map[string]string // token hash by accessor
+	accOrder    *accTree          // by (namespace, accessor)
+	policySets  map[string]*policySet
 	owners      map[string]*owned
 	children    *childTree
-	irrevocable *leaseTree        // by (ExpireTime, ID)
-	mountPaths  map[string]string // UUID by nsKey(namespace, path)
-	nsPaths     map[string]string // ID by path
+	irrevocable *leaseTree                    // by (ExpireTime, ID)
+	mountPaths  map[string]string             // UUID by nsKey(namespace, path)
+	nsPaths     btree.Map[string, *Namespace] // by path
+	policyAge   policyAges
 	prefixJobs  map[string]uint64 // newest sweeping prefix job by nsKey(namespace, prefix)
+	tidying     uint64            // the tidy job that sweeps, 0: none
 	idemByAge   *idemTree         // by (expires, key)
+	entryEnds   *endTree          // by (at, key)
 	claimed     map[string]struct{}
 	openJobs    btree.Set[uint64] // of which something is left
 	sweeping    btree.Set[uint64] // still marking
@@ -128,12 +117,9 @@ func newCore(host *State) *core {
 			}
 			return a.ID < b.ID
 		}, opts),
-		children: btree.NewBTreeGOptions(func(a, b child) bool {
-			if a.parent != b.parent {
-				return a.parent < b.parent
-			}
-			return a.hash < b.hash
-		}, opts),
+		children:  btree.NewBTreeGOptions(lessChild, opts),
+		accOrder:  btree.NewBTreeGOptions(lessAccessor, opts),
+		entryEnds: btree.NewBTreeGOptions(lessEnd, opts),
 		idemByAge: btree.NewBTreeGOptions(func(a, b *idempotent) bool {
 			if a.expires != b.expires {
 				return a.expires < b.expires
@@ -149,9 +135,10 @@ func newCore(host *State) *core {
 		leases:      make(map[string]*record),
 		tokenByHash: make(map[string]*lease.Token),
 		accessors:   make(map[string]string),
+		policySets:  make(map[string]*policySet),
 		owners:      make(map[string]*owned),
 		mountPaths:  make(map[string]string),
-		nsPaths:     make(map[string]string),
+		policyAge:   newPolicyAges(),
 		prefixJobs:  make(map[string]uint64),
 		claimed:     make(map[string]struct{}),
 		due:         newDueIndex(),
@@ -161,8 +148,6 @@ func newCore(host *State) *core {
 
 // nsKey joins a namespace and a name; no name holds a NUL.
 func nsKey(namespace, name string) string { return namespace + "\x00" + name }
-
-func entryKey(mountID, key string) string { return mountID + "\x00" + key }
 
 // insert stores a lease whose ID is new.
 func (c *core) insert(l *lease.Lease) {
@@ -195,7 +180,8 @@ func (c *core) replace(r *record, l *lease.Lease) {
 	c.host.watch.leaseChanged(l.ID)
 }
 
-// remove forgets a lease, and with the last lease of a disabled mount the mount.
+// remove forgets a lease, with the last lease of a disabled mount the mount, and with the last of a
+// closed namespace the namespace.
 func (c *core) remove(r *record) {
 	l := r.lease
 	c.due.drop(r)
@@ -207,6 +193,9 @@ func (c *core) remove(r *record) {
 	c.host.watch.leaseChanged(l.ID)
 	if m, ok := c.mounts.Get(l.MountID); ok && m.Tainted != 0 {
 		c.dropEmptyMount(m)
+	}
+	if ns := c.closed(l.Namespace); ns != nil {
+		c.dropEmptyNamespace(ns)
 	}
 }
 
@@ -273,88 +262,5 @@ func (c *core) disown(r *record) {
 	r.ownPrev, r.ownNext = nil, nil
 	if o.count--; o.count == 0 {
 		delete(c.owners, r.lease.Owner)
-	}
-}
-
-// putToken stores a new or changed token. Hash, accessor and namespace never change.
-func (c *core) putToken(t *lease.Token) {
-	old := c.tokenByHash[t.Hash]
-	if old == nil {
-		c.accessors[t.Accessor] = t.Hash
-	} else if old.Parent != t.Parent && old.Parent != "" {
-		c.children.Delete(child{old.Parent, t.Hash})
-	}
-	if t.Parent != "" && (old == nil || old.Parent != t.Parent) {
-		c.children.Set(child{t.Parent, t.Hash})
-	}
-	c.tokenByHash[t.Hash] = t
-	c.tokens.Set(t.Hash, t)
-}
-
-func (c *core) removeToken(t *lease.Token) {
-	delete(c.tokenByHash, t.Hash)
-	delete(c.accessors, t.Accessor)
-	c.tokens.Delete(t.Hash)
-	if t.Parent != "" {
-		c.children.Delete(child{t.Parent, t.Hash})
-	}
-}
-
-// firstChild is the first token whose parent is hash, "" if there is none.
-func (c *core) firstChild(hash string) string {
-	var found string
-	c.children.Ascend(child{parent: hash}, func(ch child) bool {
-		if ch.parent == hash {
-			found = ch.hash
-		}
-		return false
-	})
-	return found
-}
-
-// putMount stores a new or changed mount.
-func (c *core) putMount(m *lease.Mount) {
-	c.mounts.Set(m.ID, m)
-	c.mountPaths[nsKey(m.Namespace, m.Path)] = m.ID
-}
-
-// mountOf is the mount with the longest path that path begins with.
-func (c *core) mountOf(namespace, path string) *lease.Mount {
-	for end := len(path); end > 0; {
-		if id, ok := c.mountPaths[nsKey(namespace, path[:end])]; ok {
-			m, _ := c.mounts.Get(id)
-			return m
-		}
-		if id, ok := c.mountPaths[nsKey(namespace, path[:end]+"/")]; ok && end == len(path) {
-			m, _ := c.mounts.Get(id)
-			return m
-		}
-		end = strings.LastIndexByte(path[:end-1], '/') + 1
-	}
-	return nil
-}
-
-// dropEmptyMount removes a disabled mount once nothing it leased is left and its job has looked
-// everywhere.
-func (c *core) dropEmptyMount(m *lease.Mount) {
-	if c.counts.mount(m.ID).total() > 0 {
-		return
-	}
-	if j, ok := c.jobs.Get(m.Tainted); ok && j.State == lease.JobSweeping {
-		return
-	}
-	c.mounts.Delete(m.ID)
-	delete(c.mountPaths, nsKey(m.Namespace, m.Path))
-	prefix := entryKey(m.ID, "")
-	var keys []string
-	c.entries.Ascend(prefix, func(k string, _ []byte) bool {
-		if !strings.HasPrefix(k, prefix) {
-			return false
-		}
-		keys = append(keys, k)
-		return true
-	})
-	for _, k := range keys {
-		c.entries.Delete(k)
 	}
 }

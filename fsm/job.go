@@ -68,6 +68,7 @@ func (c *core) storeJob(j *lease.Job) {
 		j.State, j.Finished = lease.JobFinished, c.now
 	}
 	c.jobs.Set(j.ID, j)
+	c.noteTidy(j)
 	if j.State == lease.JobSweeping {
 		c.sweeping.Insert(j.ID)
 	} else {
@@ -161,9 +162,21 @@ func (c *core) applySweep(r *Result, m *command.Sweep) {
 	r.Count = s.ended
 	r.Job = j
 	c.putJob(j)
-	if j.State != lease.JobSweeping && j.Selector.Kind == lease.SelectMount {
-		if mount, ok := c.mounts.Get(j.Selector.Value); ok {
+	if j.State != lease.JobSweeping {
+		c.dropIfEmpty(j.Selector)
+	}
+}
+
+// dropIfEmpty removes the mount or namespace that a job has swept if nothing is left of it.
+func (c *core) dropIfEmpty(sel lease.Selector) {
+	switch sel.Kind {
+	case lease.SelectMount:
+		if mount, ok := c.mounts.Get(sel.Value); ok {
 			c.dropEmptyMount(mount)
+		}
+	case lease.SelectNamespace:
+		if ns := c.closed(sel.Value); ns != nil {
+			c.dropEmptyNamespace(ns)
 		}
 	}
 }

@@ -72,6 +72,7 @@ func TokenRecord(t *lease.Token) *command.Token {
 		Path: t.Path, DisplayName: t.DisplayName, Role: t.Role, Policies: t.Policies, Meta: toPairs(t.Meta),
 		Created: int64(t.Created), Ttl: int64(t.TTL), ExplicitMaxTtl: int64(t.ExplicitMaxTTL), Period: int64(t.Period),
 		Renewable: t.Renewable, NumUses: int32(t.NumUses), Doomed: t.Doomed, SparesChildren: t.SparesChildren,
+		BoundCidrs: t.BoundCIDRs,
 	}
 }
 
@@ -82,7 +83,7 @@ func tokenFromRecord(rec *command.Token) *lease.Token {
 		Policies: rec.GetPolicies(), Meta: fromPairs(rec.GetMeta()), Created: lease.Time(rec.GetCreated()),
 		TTL: time.Duration(rec.GetTtl()), ExplicitMaxTTL: time.Duration(rec.GetExplicitMaxTtl()),
 		Period: time.Duration(rec.GetPeriod()), Renewable: rec.GetRenewable(), NumUses: int(rec.GetNumUses()),
-		Doomed: rec.GetDoomed(), SparesChildren: rec.GetSparesChildren(),
+		Doomed: rec.GetDoomed(), SparesChildren: rec.GetSparesChildren(), BoundCIDRs: rec.GetBoundCidrs(),
 	}
 }
 

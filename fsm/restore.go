@@ -109,8 +109,7 @@ func (l *loader) take(kind byte, body []byte, first bool) error {
 		})
 	case recNamespace:
 		return into(body, &command.Namespace{}, func(m *command.Namespace) {
-			c.namespaces.Set(m.Id, &Namespace{ID: m.Id, Path: m.Path, Metadata: fromPairs(m.Metadata), Seq: m.Seq})
-			c.nsPaths[m.Path] = m.Id
+			c.putNamespace(&Namespace{ID: m.Id, Path: m.Path, Metadata: fromPairs(m.Metadata), Seq: m.Seq, Tainted: m.Tainted})
 		})
 	case recPolicy:
 		return into(body, &command.Policy{}, func(m *command.Policy) {
@@ -119,7 +118,9 @@ func (l *loader) take(kind byte, body []byte, first bool) error {
 	case recMount:
 		return into(body, &command.Mount{}, func(m *command.Mount) { c.putMount(mountFromRecord(m)) })
 	case recEntry:
-		return into(body, &command.Entry{}, func(m *command.Entry) { c.entries.Set(m.Key, m.Value) })
+		return into(body, &command.Entry{}, func(m *command.Entry) {
+			c.putEntry(m.Key, entry{value: m.Value, expires: lease.Time(m.Expires)})
+		})
 	case recToken:
 		return into(body, &command.Token{}, func(m *command.Token) { c.putToken(tokenFromRecord(m)) })
 	case recLease:
@@ -155,7 +156,7 @@ func (l *loader) head(body []byte) error {
 	}
 	c := l.c
 	c.index, c.seq, c.now, c.epoch, c.level = h.Index, h.Seq, lease.Time(h.Now), h.Epoch, h.FeatureLevel
-	c.malformed = h.Malformed
+	c.malformed, c.policyAge.floor = h.Malformed, h.Seq
 	c.cluster = Cluster{ID: h.ClusterId, Name: h.ClusterName, Created: lease.Time(h.Created), Keyring: h.Keyring,
 		TokenMountID: h.TokenMount, Initialized: h.ClusterId != ""}
 	c.due.horizon = c.now.Second() + drainAhead
@@ -198,6 +199,7 @@ func shared(have, want string) string {
 func (l *loader) job(j *lease.Job) {
 	c := l.c
 	c.jobs.Set(j.ID, j)
+	c.noteTidy(j)
 	switch j.State {
 	case lease.JobFinished:
 		c.finished.Set(j)

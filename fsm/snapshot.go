@@ -46,7 +46,7 @@ type Snapshot struct {
 	tokens     *btree.Map[string, *lease.Token]
 	mounts     *btree.Map[string, *lease.Mount]
 	policies   *btree.Map[string, *Policy]
-	entries    *btree.Map[string, []byte]
+	entries    *btree.Map[string, entry]
 	namespaces *btree.Map[string, *Namespace]
 	nodes      *btree.Map[string, Node]
 	jobs       *btree.Map[uint64, *lease.Job]
@@ -107,14 +107,15 @@ func (sn *Snapshot) writeBody(rw *recordWriter) {
 			Version: n.Version, FeatureLevel: n.FeatureLevel})
 	})
 	sn.namespaces.Scan(func(_ string, ns *Namespace) bool {
-		return rw.write(recNamespace, &command.Namespace{Id: ns.ID, Path: ns.Path, Metadata: toPairs(ns.Metadata), Seq: ns.Seq})
+		return rw.write(recNamespace, &command.Namespace{Id: ns.ID, Path: ns.Path, Metadata: toPairs(ns.Metadata), Seq: ns.Seq,
+			Tainted: ns.Tainted})
 	})
 	sn.policies.Scan(func(_ string, p *Policy) bool {
 		return rw.write(recPolicy, &command.Policy{Namespace: p.Namespace, Name: p.Name, Text: p.Text, Version: p.Version})
 	})
 	sn.mounts.Scan(func(_ string, m *lease.Mount) bool { return rw.write(recMount, mountRecord(m)) })
-	sn.entries.Scan(func(key string, value []byte) bool {
-		return rw.write(recEntry, &command.Entry{Key: key, Value: value})
+	sn.entries.Scan(func(key string, e entry) bool {
+		return rw.write(recEntry, &command.Entry{Key: key, Value: e.value, Expires: int64(e.expires)})
 	})
 	sn.tokens.Scan(func(_ string, t *lease.Token) bool { return rw.write(recToken, TokenRecord(t)) })
 	sn.tree.Scan(func(l *lease.Lease) bool { return rw.write(recLease, leaseRecord(l)) })

@@ -19,9 +19,9 @@ func (c *core) standing(l *lease.Lease, now lease.Time) lease.Status {
 	return l.Status
 }
 
-// covered reports whether an open job, a disabled mount or a dead token has ended l.
+// covered reports whether an open job, a disabled mount, a closed namespace or a dead token has ended l.
 func (c *core) covered(l *lease.Lease, now lease.Time) bool {
-	if m, ok := c.mounts.Get(l.MountID); ok && m.Tainted > l.Seq {
+	if m, ok := c.mounts.Get(l.MountID); ok && m.Tainted > l.Seq || c.closed(l.Namespace) != nil {
 		return true
 	}
 	if c.coveredByPrefix(l) {
@@ -87,7 +87,7 @@ func (c *core) selfAlive(t *lease.Token, now lease.Time) bool {
 	if r == nil || r.lease.Status != lease.Active {
 		return false
 	}
-	if r.lease.Expired(now) || c.coveredByPrefix(r.lease) {
+	if r.lease.Expired(now) || c.coveredByPrefix(r.lease) || c.closed(r.lease.Namespace) != nil {
 		return false
 	}
 	m, ok := c.mounts.Get(r.lease.MountID)

@@ -33,13 +33,13 @@ type Result struct {
 	Seq   uint64       // sequence number of the command
 	Now   lease.Time   // log time of the entry
 
-	Lease    *lease.Lease   // the lease after Issue, Reserve, Activate, Renew, CreateToken, RenewToken, Fail
+	Lease    *lease.Lease   // the lease after Issue, Reserve, Activate, Renew, CreateToken, RenewToken, UseToken, Fail
 	Leases   []*lease.Lease // Claim: those claimed
 	Token    *lease.Token
 	Mount    *lease.Mount
-	Job      *lease.Job // OpenJob, RevokeToken, DisableMount, and Revoke of a token's lease
+	Job      *lease.Job // OpenJob, OpenTidy, RevokeToken, DisableMount, CloseNamespace, and Revoke of a token's lease
 	Cap      *lease.Cap // the grant was cut by this limit
-	Repeated bool       // the idempotency key was seen before: Lease is the first call's
+	Repeated bool       // what was asked for was there: Lease of the idempotency key, the tidy Job that sweeps
 	Count    int        // Expire, Revoke, Sweep: how many were ended
 }
 

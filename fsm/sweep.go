@@ -13,6 +13,7 @@ type sweep struct {
 	j      *lease.Job
 	budget int // of leases, tokens and steps
 	ended  int
+	lives  map[string]bool // tokens, by hash: see ownerLives
 }
 
 func (s *sweep) run() {
@@ -21,11 +22,22 @@ func (s *sweep) run() {
 			s.tree()
 			continue
 		}
-		if s.j.Selector.Kind == lease.SelectToken || !s.batch() {
+		if !s.more() {
 			s.finish()
 			return
 		}
 	}
+}
+
+// more ends the next leases that are found by their IDs, and reports whether there may be others.
+func (s *sweep) more() bool {
+	switch s.j.Selector.Kind {
+	case lease.SelectToken:
+		return false
+	case lease.SelectOwnerless:
+		return s.tidy()
+	}
+	return s.batch()
 }
 
 // finish ends the marking: from here on the leases themselves say that they are dead.
@@ -99,11 +111,14 @@ func (s *sweep) batch() bool {
 
 // bounds are what the selector means for the walk over IDs. A mount's leases all begin with its path
 // and are told apart from those of an earlier mount at that path by its UUID; of a mount that is gone
-// nothing can be left.
+// nothing can be left. A namespace is its own part of the walk.
 func (s *sweep) bounds() (prefix, mountID, namespace string, ok bool) {
 	sel := s.j.Selector
-	if sel.Kind == lease.SelectPrefix {
+	switch sel.Kind {
+	case lease.SelectPrefix:
 		return sel.Value, "", sel.Namespace, true
+	case lease.SelectNamespace:
+		return "", "", sel.Value, true
 	}
 	m, ok := s.c.mounts.Get(sel.Value)
 	if !ok {

@@ -50,13 +50,6 @@ func (v *View) OwnedBy(hash string, fn func(*lease.Lease) bool) {
 	}
 }
 
-// Children calls fn with the hashes of a token's children, sorted.
-func (v *View) Children(hash string, fn func(child string) bool) {
-	v.c.children.Ascend(child{parent: hash}, func(ch child) bool {
-		return ch.parent == hash && fn(ch.hash)
-	})
-}
-
 // Irrevocable calls fn with the irrevocable leases of all namespaces, by (ExpireTime, ID).
 func (v *View) Irrevocable(fn func(*lease.Lease) bool) { v.c.irrevocable.Scan(fn) }
 
@@ -81,9 +74,6 @@ func (v *View) OwnerCounts(hash string) Tally {
 	}
 	return Tally{}
 }
-
-// TokenCount is the number of tokens, doomed ones included.
-func (v *View) TokenCount() int { return v.c.tokens.Len() }
 
 // CountPrefix is the number of leases that prefix covers, read from the tree's ranks.
 func (v *View) CountPrefix(namespace, prefix string) int { return v.c.countPrefix(namespace, prefix) }

@@ -1,0 +1,115 @@
+package fsm
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/leasehold/leasehold/lease"
+)
+
+// putMount stores a new or changed mount.
+func (c *core) putMount(m *lease.Mount) {
+	c.mounts.Set(m.ID, m)
+	c.mountPaths[nsKey(m.Namespace, m.Path)] = m.ID
+}
+
+// mountOf is the mount with the longest path that path begins with.
+func (c *core) mountOf(namespace, path string) *lease.Mount {
+	for end := len(path); end > 0; {
+		if id, ok := c.mountPaths[nsKey(namespace, path[:end])]; ok {
+			m, _ := c.mounts.Get(id)
+			return m
+		}
+		if id, ok := c.mountPaths[nsKey(namespace, path[:end]+"/")]; ok && end == len(path) {
+			m, _ := c.mounts.Get(id)
+			return m
+		}
+		end = strings.LastIndexByte(path[:end-1], '/') + 1
+	}
+	return nil
+}
+
+// dropEmptyMount removes a disabled mount once nothing it leased is left and its job has looked
+// everywhere.
+func (c *core) dropEmptyMount(m *lease.Mount) {
+	if c.counts.mount(m.ID).total() > 0 {
+		return
+	}
+	if j, ok := c.jobs.Get(m.Tainted); ok && j.State == lease.JobSweeping {
+		return
+	}
+	c.dropMount(m)
+}
+
+// dropMount removes a mount with all that it keeps.
+func (c *core) dropMount(m *lease.Mount) {
+	c.mounts.Delete(m.ID)
+	delete(c.mountPaths, nsKey(m.Namespace, m.Path))
+	c.forgetEntriesOf(m.ID)
+}
+
+// tokenMount returns the mount that a namespace's tokens are leased by where no auth method made them:
+// its own, or else the cluster's.
+func (c *core) tokenMount(namespace string) (*lease.Mount, bool) {
+	if namespace != "" {
+		if id, ok := c.mountPaths[nsKey(namespace, tokenMountPath)]; ok {
+			return c.mounts.Get(id)
+		}
+	}
+	return c.mounts.Get(c.cluster.TokenMountID)
+}
+
+// isTokenMount reports whether m is what tokenMount returns for some namespace.
+func (c *core) isTokenMount(m *lease.Mount) bool {
+	return m.ID == c.cluster.TokenMountID || m.Namespace != "" && m.Path == tokenMountPath
+}
+
+// clashingMount returns the path of a mount that lies above, at or below path, "" if none does.
+func (c *core) clashingMount(namespace, path string) string {
+	if m := c.mountOf(namespace, path); m != nil {
+		return m.Path
+	}
+	for _, m := range c.mountsOf(namespace) {
+		if strings.HasPrefix(m.Path, path) {
+			return m.Path
+		}
+	}
+	return ""
+}
+
+func (c *core) mountsOf(namespace string) []*lease.Mount {
+	var list []*lease.Mount
+	c.mounts.Scan(func(_ string, m *lease.Mount) bool {
+		if m.Namespace == namespace {
+			list = append(list, m)
+		}
+		return true
+	})
+	slices.SortFunc(list, func(a, b *lease.Mount) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
+// MountOf returns the mount with the longest path that path begins with, or nil. A path that
+// lacks only the mount's last slash belongs to it.
+func (v *View) MountOf(namespace, path string) *lease.Mount { return v.c.mountOf(namespace, path) }
+
+// Mount returns a mount by UUID, or nil.
+func (v *View) Mount(id string) *lease.Mount {
+	m, _ := v.c.mounts.Get(id)
+	return m
+}
+
+// MountByAccessor returns a mount by its accessor, or nil.
+func (v *View) MountByAccessor(accessor string) *lease.Mount {
+	var found *lease.Mount
+	v.c.mounts.Scan(func(_ string, m *lease.Mount) bool {
+		if m.Accessor == accessor {
+			found = m
+		}
+		return found == nil
+	})
+	return found
+}
+
+// Mounts returns a namespace's mounts by path.
+func (v *View) Mounts(namespace string) []*lease.Mount { return v.c.mountsOf(namespace) }
