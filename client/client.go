@@ -81,8 +81,12 @@ func (c *Client) List(ctx context.Context, path string, page Page) (*Envelope[Ke
 }
 
 // Write sends PUT with body as JSON, null included. Where the server answers with nothing, so
-// does the Secret: its Raw is empty.
+// does the Secret: its Raw is empty. What is written to sys/wrapping/wrap is put aside for
+// DefaultWrapTTL unless the Client says how long.
 func (c *Client) Write(ctx context.Context, path string, body any) (*Secret, error) {
+	if c.wrapTTL == "" && strings.Trim(path, "/") == wrapping+"wrap" {
+		c = c.WithWrapTTL(DefaultWrapTTL)
+	}
 	r := request{method: http.MethodPut, path: path, body: body}
 	if body == nil {
 		r.body = json.RawMessage("null")
@@ -119,7 +123,7 @@ func call[T any](ctx context.Context, c *Client, r request) (*Envelope[T], error
 	if err != nil {
 		return nil, err
 	}
-	envelope := new(Envelope[T])
+	envelope := &Envelope[T]{job: answer.header.Get(JobHeader)}
 	if len(strings.TrimSpace(string(answer.body))) == 0 {
 		return envelope, nil
 	}
@@ -129,6 +133,17 @@ func call[T any](ctx context.Context, c *Client, r request) (*Envelope[T], error
 	envelope.raw = answer.body
 	return envelope, nil
 }
+
+// below joins a place and a name in it. Without the name the request would mean the place itself.
+func below(place, name string) (string, error) {
+	if strings.Trim(name, "/") == "" {
+		return "", fmt.Errorf("%w: nothing is named below %q", ErrPath, place)
+	}
+	return join(place, name), nil
+}
+
+// join joins two paths; slashes at the ends of the first do not matter, as they do not in locate.
+func join(place, name string) string { return strings.Trim(place, "/") + "/" + name }
 
 // bare sends r and decodes an answer that has no envelope.
 func bare[T any](ctx context.Context, c *Client, r request) (*T, error) {

@@ -40,7 +40,7 @@ func requestLine(r *http.Request) string {
 func TestRequests(t *testing.T) {
 	ctx := context.Background()
 	no := false
-	for want, do := range map[string]func(*client.Client) error{
+	checkRequests(t, map[string]func(*client.Client) error{
 		`GET /v1/a/b?x=1`: func(c *client.Client) error {
 			_, err := c.Read(ctx, "/a/b/", map[string][]string{"x": {"1"}})
 			return err
@@ -85,7 +85,13 @@ func TestRequests(t *testing.T) {
 			_, err := c.RenewLease(ctx, "x", 1) // a nanosecond is not "no increment"
 			return err
 		},
-	} {
+	})
+}
+
+// checkRequests has each function send its one request.
+func checkRequests(t *testing.T, requests map[string]func(*client.Client) error) {
+	t.Helper()
+	for want, do := range requests {
 		got := "nothing"
 		c := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			got = requestLine(r)

@@ -19,6 +19,13 @@
 // now, LookupLease tells where it stands. A Renewer does the first for as long as a program needs
 // what it holds, and says in time when that is over.
 //
+// # Who may do what
+//
+// LoginUserpass and LoginAppRole earn a token, WithToken makes a Client that bears it, and
+// CapabilitiesSelf tells what it may do. WithNamespace makes a Client of another namespace.
+// WithWrapTTL makes one whose answers are put aside, each under a token that fetches it once;
+// Unwrap fetches it.
+//
 // # Failures
 //
 // Every call takes a context and stops with it. A call is repeated, with growing and jittered

@@ -24,6 +24,18 @@ func clusterForExamples() *httptest.Server {
 			io.WriteString(w, `{"data":{"id":"lease/jobs/nightly/0YC32","ttl":3599,"status":"active"}}`)
 		case "/v1/sys/leases/revoke/lease/jobs/nightly/0YC32":
 			w.WriteHeader(http.StatusNoContent)
+		case "/v1/auth/userpass/login/ann":
+			io.WriteString(w, `{"auth":{"client_token":"hvs.ann","policies":["app","default"],"lease_duration":3600}}`)
+		case "/v1/sys/capabilities-self":
+			io.WriteString(w, `{"data":{"capabilities":["update"],"lease/jobs/nightly":["update"]}}`)
+		case "/v1/sys/wrapping/wrap":
+			io.WriteString(w, `{"wrap_info":{"token":"hvs.wrap","ttl":60}}`)
+		case "/v1/sys/wrapping/unwrap":
+			io.WriteString(w, `{"data":{"pin":"1234"}}`)
+		case "/v1/sys/namespaces/blue":
+			io.WriteString(w, `{"data":{"id":"Xy12ab","path":"blue/","custom_metadata":{"owner":"ann"}}}`)
+		case "/v1/kv/greeting":
+			io.WriteString(w, `{"data":{"text":"hello"}}`)
 		default:
 			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, `{"errors":["invalid lease"]}`)
@@ -121,4 +133,86 @@ func ExampleCodeOf() {
 		fmt.Println("wrong request:", refused.Reason())
 	}
 	// Output: wrong request: invalid lease
+}
+
+// Log in, and go on with the token that the login earned.
+func ExampleClient_LoginUserpass() {
+	cluster := clusterForExamples()
+	defer cluster.Close()
+	ctx := context.Background()
+
+	c, err := client.New(client.Config{Address: cluster.URL})
+	if err != nil {
+		panic(err)
+	}
+	login, err := c.LoginUserpass(ctx, "userpass", "ann", "correct horse")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("logged in with the policies", login.Auth.Policies)
+
+	c = c.WithToken(login.Auth.ClientToken)
+	may, err := c.CapabilitiesSelf(ctx, "lease/jobs/nightly")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("which allow", may.Data["lease/jobs/nightly"])
+	// Output:
+	// logged in with the policies [app default]
+	// which allow [update]
+}
+
+// Hand a value on so that whoever fetches it knows to be the first.
+func ExampleClient_Wrap() {
+	cluster := clusterForExamples()
+	defer cluster.Close()
+	ctx := context.Background()
+
+	c, err := client.New(client.Config{Address: cluster.URL, Token: "hvs.example"})
+	if err != nil {
+		panic(err)
+	}
+	wrapped, err := c.Wrap(ctx, map[string]any{"pin": "1234"}, time.Minute)
+	if err != nil {
+		panic(err)
+	}
+
+	// Whoever is given the token needs no other.
+	stranger := c.WithToken("")
+	secret, err := stranger.Unwrap(ctx, wrapped.Token)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("the PIN is", secret.Data["pin"])
+	// Output: the PIN is 1234
+}
+
+// Work in a namespace of one's own.
+func ExampleClient_WithNamespace() {
+	cluster := clusterForExamples()
+	defer cluster.Close()
+	ctx := context.Background()
+
+	c, err := client.New(client.Config{Address: cluster.URL, Token: "hvs.example"})
+	if err != nil {
+		panic(err)
+	}
+	made, err := c.PutNamespace(ctx, "blue", map[string]string{"owner": "ann"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("made", made.Data.Path)
+
+	blue := c.WithNamespace("blue")
+	if err := blue.KVPut(ctx, "kv", "greeting", map[string]any{"text": "hello"}); err != nil {
+		panic(err)
+	}
+	kept, err := blue.KVGet(ctx, "kv", "greeting")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("kept", kept.Data["text"])
+	// Output:
+	// made blue/
+	// kept hello
 }

@@ -100,7 +100,8 @@ func (c *Client) RevokeForce(ctx context.Context, prefix string) error {
 	return err
 }
 
-// TidyLeases starts the revocation of leases whose token is gone.
+// TidyLeases starts the revocation of leases whose token is gone. The answer's Job does it; while
+// such a job is marking leases no other is started, and the answer names that one.
 func (c *Client) TidyLeases(ctx context.Context) (*Secret, error) {
 	return call[map[string]any](ctx, c, request{method: http.MethodPut, path: "sys/leases/tidy"})
 }
@@ -136,4 +137,31 @@ func (c *Client) Job(ctx context.Context, id string) (*Envelope[Job], error) {
 		return nil, fmt.Errorf("a job has an ID: none is given")
 	}
 	return call[Job](ctx, c, request{method: http.MethodGet, path: "sys/leases/jobs/" + id})
+}
+
+// How often WaitJob asks: often at first, since most jobs are short.
+const (
+	firstJobWait   = 100 * time.Millisecond
+	longestJobWait = 2 * time.Second
+)
+
+// WaitJob waits until a revocation job is finished, or until ctx ends, and returns it as it was
+// last seen. progress, unless it is nil, is called each time that the job was looked at.
+func (c *Client) WaitJob(ctx context.Context, id string, progress func(*Job)) (*Job, error) {
+	for wait := firstJobWait; ; wait = min(2*wait, longestJobWait) {
+		found, err := c.Job(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		job := &found.Data
+		if progress != nil {
+			progress(job)
+		}
+		if job.State == JobFinished {
+			return job, nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return job, fmt.Errorf("job %s is not finished: %w", id, err)
+		}
+	}
 }

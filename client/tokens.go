@@ -44,6 +44,11 @@ func (c *Client) LookupAccessor(ctx context.Context, accessor string) (*Envelope
 	})
 }
 
+// ListAccessors lists the accessors of all tokens of the namespace.
+func (c *Client) ListAccessors(ctx context.Context, page Page) (*Envelope[KeyList], error) {
+	return c.List(ctx, "auth/token/accessors", page)
+}
+
 // RenewSelf asks for the calling token to end increment from now; 0 asks for what it was made
 // with.
 func (c *Client) RenewSelf(ctx context.Context, increment time.Duration) (*Secret, error) {

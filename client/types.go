@@ -23,10 +23,14 @@ type Envelope[T any] struct {
 	MountType     string    `json:"mount_type"`
 
 	raw []byte // the answer as it came, kept by the client
+	job string // of the header that came with it
 }
 
 // Raw is the answer as the server sent it, for what this type does not know.
 func (e *Envelope[T]) Raw() []byte { return e.raw }
+
+// Job is the ID of the revocation job that the call has started, "" if it started none.
+func (e *Envelope[T]) Job() string { return e.job }
 
 // Secret is an answer whose data has no fixed shape: an issued secret, a read, a list.
 type Secret = Envelope[map[string]any]
@@ -128,12 +132,19 @@ type IrrevocableLease struct {
 	Error   string `json:"error"`
 }
 
+// How far a Job has come, as Job.State has it.
+const (
+	JobSweeping = "sweeping" // leases are being found and marked; Total grows
+	JobRevoking = "revoking" // what they stand for is being destroyed
+	JobFinished = "finished" // nothing is left of them
+)
+
 // Job is a revocation of many leases and how far it has come.
 type Job struct {
 	ID       string     `json:"id"`
 	Selector string     `json:"selector"`
 	Cause    string     `json:"cause"`
-	State    string     `json:"state"` // sweeping, revoking, finished
+	State    string     `json:"state"` // JobSweeping and so on
 	Total    int        `json:"total"`
 	Done     int        `json:"done"`
 	Failed   int        `json:"failed"`
