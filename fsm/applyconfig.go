@@ -22,6 +22,10 @@ func (c *core) enableMount(r *Result, ns *Namespace, m *command.EnableMount) {
 		r.Err = lease.Errorf(lease.Invalid, "invalid mount path %q", m.GetPath())
 		return
 	}
+	if strings.Contains(m.Id, "\x00") { // what its entries' keys are cut by
+		r.Err = lease.Errorf(lease.Invalid, "invalid mount UUID %q", m.Id)
+		return
+	}
 	if clash := c.clashingNamespace(ns.Path, m.Path); clash != "" {
 		r.Err = lease.Errorf(lease.Invalid, "path is already in use by namespace %s", clash)
 		return
@@ -30,7 +34,7 @@ func (c *core) enableMount(r *Result, ns *Namespace, m *command.EnableMount) {
 		r.Err = lease.Errorf(lease.Invalid, "path is already in use at %s", clash)
 		return
 	}
-	if _, taken := c.mounts.Get(m.Id); taken {
+	if _, taken := c.mounts.Get(m.Id); taken || c.leftBehind.Contains(m.Id) {
 		r.Err = lease.Errorf(lease.Conflict, "mount UUID %q is in use", m.Id)
 		return
 	}

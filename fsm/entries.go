@@ -9,9 +9,9 @@ import (
 	"github.com/leasehold/leasehold/lease"
 )
 
-// entryForgetLimit bounds the expired entries that are removed per command: more than one command can
-// add.
-const entryForgetLimit = 8
+// entryForgetLimit bounds the entries that are removed per command because they have expired or their
+// mount is gone: more than one command can add, and so few that no entry of the log holds up the others.
+const entryForgetLimit = 128
 
 // entry is a sealed value of a mount. Past its end it is there for nobody, removed or not.
 type entry struct {
@@ -76,23 +76,31 @@ func (c *core) nextEntry(from, base string) (key string, ok bool) {
 	return key, ok
 }
 
-// forgetEntries removes entries that have expired, at most limit of them.
+// forgetEntries removes entries that have expired and those of mounts that are gone, at most limit.
 func (c *core) forgetEntries(limit int) {
 	for ; limit > 0; limit-- {
 		first, ok := c.entryEnds.Min()
 		if !ok || first.at > c.now {
-			return
+			break
 		}
 		c.deleteEntry(first.key)
 	}
+	for limit > 0 && c.leftBehind.Len() > 0 {
+		mountID, _ := c.leftBehind.Min()
+		limit -= c.forgetEntriesOf(mountID, limit)
+	}
 }
 
-// forgetEntriesOf removes all that a mount keeps.
-func (c *core) forgetEntriesOf(mountID string) {
+// forgetEntriesOf removes entries of a mount that is gone, at most limit, and the mount from those that
+// left some behind when there are no others. It returns how many it removed.
+func (c *core) forgetEntriesOf(mountID string, limit int) int {
 	prefix := entryKey(mountID, "")
-	var keys []string
+	keys, more := []string(nil), false
 	c.entries.Ascend(prefix, func(k string, _ entry) bool {
 		if !strings.HasPrefix(k, prefix) {
+			return false
+		}
+		if more = len(keys) == limit; more {
 			return false
 		}
 		keys = append(keys, k)
@@ -100,6 +108,28 @@ func (c *core) forgetEntriesOf(mountID string) {
 	})
 	for _, k := range keys {
 		c.deleteEntry(k)
+	}
+	if !more {
+		c.leftBehind.Delete(mountID)
+	}
+	return len(keys)
+}
+
+// findLeftBehind finds the mounts that are gone and left entries behind.
+func (c *core) findLeftBehind() {
+	for from := ""; ; {
+		mountID, found := "", false
+		c.entries.Ascend(from, func(k string, _ entry) bool {
+			mountID, _, found = strings.Cut(k, "\x00")
+			return false
+		})
+		if !found {
+			return
+		}
+		if _, there := c.mounts.Get(mountID); !there {
+			c.leftBehind.Insert(mountID)
+		}
+		from = mountID + "\x01" // behind all keys of the mount
 	}
 }
 

@@ -41,11 +41,11 @@ func (c *core) dropEmptyMount(m *lease.Mount) {
 	c.dropMount(m)
 }
 
-// dropMount removes a mount with all that it keeps.
+// dropMount removes a mount. What it keeps follows: see forgetEntries.
 func (c *core) dropMount(m *lease.Mount) {
 	c.mounts.Delete(m.ID)
 	delete(c.mountPaths, nsKey(m.Namespace, m.Path))
-	c.forgetEntriesOf(m.ID)
+	c.leftBehind.Insert(m.ID)
 }
 
 // tokenMount returns the mount that a namespace's tokens are leased by where no auth method made them:

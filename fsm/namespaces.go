@@ -107,7 +107,7 @@ func (c *core) putNamespace(ns *Namespace) {
 }
 
 func (c *core) applyPutNamespace(r *Result, m *command.PutNamespace) {
-	if !strings.HasSuffix(m.Path, "/") || m.Id == "" {
+	if !strings.HasSuffix(m.Path, "/") || m.Id == "" || strings.Contains(m.Id, "\x00") {
 		r.Err = lease.Errorf(lease.Invalid, "invalid namespace path %q", m.Path)
 		return
 	}

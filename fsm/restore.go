@@ -217,7 +217,7 @@ func (l *loader) job(j *lease.Job) {
 	}
 }
 
-// finish links the lists whose order is that of creation.
+// finish links the lists whose order is that of creation, and finds what is told by what is missing.
 func (l *loader) finish() error {
 	if l.c.seq == 0 && len(l.leases) > 0 {
 		return errors.New("the header does not fit the leases")
@@ -226,5 +226,6 @@ func (l *loader) finish() error {
 	for _, a := range l.leases {
 		l.c.own(a.rec)
 	}
+	l.c.findLeftBehind()
 	return nil
 }
