@@ -47,12 +47,15 @@ func (c *call) aimAtLease() {
 }
 
 func (s *Server) checkPolicies(c *call) error {
-	request := policy.Request{Capability: c.op.capability(), Params: c.params}
+	request := policy.Request{Capability: c.op.capability(), Params: c.params, WrapTTL: c.wrapTTL}
 	if c.mount != nil && c.op == opWrite {
-		request.Capability |= policy.Create
+		var err error
+		if request.Capability, err = s.createOrUpdate(c); err != nil {
+			return err
+		}
 	}
 	if c.route != nil {
-		request.Sudo = c.route.access == sudo
+		request.Sudo = c.route.access == sudo || c.tunesAuth()
 	}
 	within := c.ns.path[len(c.home.path):]
 	d, path := s.decide(c, request, within)
@@ -69,6 +72,29 @@ func (s *Server) checkPolicies(c *call) error {
 		return denied(ownText(d))
 	}
 	return nil
+}
+
+// tunesAuth: the stock client tunes auth methods by the path of secrets engines; it takes what the path
+// of auth methods takes.
+func (c *call) tunesAuth() bool { return c.route.path == "sys/mounts/*/tune" && c.isOfAuth() }
+
+// createOrUpdate is what a write to a mount needs: where the engine can tell, create for what is not
+// there and update for what is, else any of the two.
+func (s *Server) createOrUpdate(c *call) (policy.Capability, error) {
+	if c.route == nil {
+		return policy.Create | policy.Update, nil
+	}
+	exists, known, err := s.lessor.Exists(c.ctx, c.mountRequest())
+	switch {
+	case err != nil && !settled(err):
+		return 0, err
+	case err != nil, !known:
+		// What is wrong with the request is told by the engine, to those who may write at all.
+		return policy.Create | policy.Update, nil
+	case exists:
+		return policy.Update, nil
+	}
+	return policy.Create, nil
 }
 
 // decide asks the policies about the call's path, and returns the path that the answer is about. Of

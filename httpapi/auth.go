@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"strings"
 
+	"github.com/leasehold/leasehold/backend/tokenparams"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/lease"
 )
@@ -29,8 +30,6 @@ type identity struct {
 	token *lease.Token
 	alive bool
 	home  namespace // the token's
-	ns    namespace // the request's
-	known bool      // the request's namespace exists
 }
 
 // authenticate finds the token on a state that is new enough, so that a follower that lags does not
@@ -46,31 +45,36 @@ func (s *Server) authenticate(c *call) error {
 		return err
 	}
 	who := identity{hash: hash}
-	asked := c.r.Header.Get(headerNamespace)
-	s.state.Read(func(v *fsm.View) { who.look(v, c.now, asked) })
-	if secret == "" || !who.alive {
-		return lease.ErrDenied
+	s.state.Read(func(v *fsm.View) { who.look(v, c.now) })
+	if secret == "" || !who.alive || !tokenparams.Permits(who.token.BoundCIDRs, c.clientAddr()) {
+		return s.guard.deny(c, lease.ErrDenied)
 	}
 	c.token = who.token
-	if !who.known {
+	if !c.nsKnown {
 		return errNoNamespace
 	}
-	c.ns = who.ns
-	if asked != "" {
-		c.w.Header()[headerNamespace] = []string{who.ns.path}
+	if c.r.Header.Get(headerNamespace) != "" {
+		c.w.Header()[headerNamespace] = []string{c.ns.path}
 	}
-	if !strings.HasPrefix(who.ns.path, who.home.path) {
+	if !strings.HasPrefix(c.ns.path, who.home.path) {
 		return denied("the token belongs to another namespace")
 	}
 	c.home = who.home
-	if c.token.NumUses == 0 {
+	switch {
+	case c.token.Wrapping():
+		// Its one use opens what it wraps, and is not spent on anything else.
+		if c.route == nil || !c.route.opens {
+			return denied("a wrapping token opens what it wraps, with sys/wrapping/unwrap, and nothing else")
+		}
+		return nil
+	case c.token.NumUses == 0:
 		return nil
 	}
 	return s.takeUse(c)
 }
 
 // look reads all of it in one consistent view.
-func (who *identity) look(v *fsm.View, now lease.Time, asked string) {
+func (who *identity) look(v *fsm.View, now lease.Time) {
 	t := v.Token(who.hash)
 	if t == nil {
 		t = nobody
@@ -80,10 +84,8 @@ func (who *identity) look(v *fsm.View, now lease.Time, asked string) {
 	who.token = t
 	if ns := v.Namespace(t.Namespace); ns != nil {
 		who.home = namespace{ns.ID, ns.Path}
-	}
-	ns := v.NamespaceByPath(asked)
-	if who.known = ns != nil; who.known {
-		who.ns = namespace{ns.ID, ns.Path}
+	} else {
+		who.alive = false
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 const maxIdempotencyKey = 256
 
 func (c *call) mountRequest() lessor.Request {
-	return lessor.Request{Mount: c.mount, Operation: c.op.backend(), Path: c.inMount, Params: c.params, Token: c.token}
+	return lessor.Request{Mount: c.mount, Operation: c.op.backend(), Path: c.inMount, Params: c.params, Token: c.token,
+		ClientAddr: c.clientAddr(), Now: c.now}
 }
 
 // handleMount serves the paths of a mount that lease nothing.
@@ -20,7 +21,7 @@ func (s *Server) handleMount(c *call) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	case resp != nil:
-		return answer{enveloped: true, data: resp.Data, warnings: resp.Warnings, mountType: c.mount.Type}, nil
+		return answer{enveloped: true, data: orNull(resp.Data), duration: seconds(resp.Duration), warnings: resp.Warnings, mountType: c.mount.Type}, nil
 	case c.op == opRead || c.op == opList:
 		return answer{}, errNothing
 	}
@@ -40,7 +41,7 @@ func (s *Server) issue(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{
-		leaseID: issued.Lease.ID, renewable: issued.Lease.Renewable, duration: seconds(issued.Duration),
+		made: true, leaseID: issued.Lease.ID, renewable: issued.Lease.Renewable, duration: seconds(issued.Duration),
 		data: orNull(issued.Data), warnings: issued.Warnings, mountType: c.mount.Type,
 	}, nil
 }

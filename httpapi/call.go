@@ -3,7 +3,9 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"time"
 
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/field"
@@ -66,9 +68,16 @@ type call struct {
 	addr   string             // of the client
 
 	op    operation
-	path  string // below /v1/, decoded once, without slashes at either end
+	full  string // below /v1/, decoded once, without slashes at either end
+	slash bool   // there was one at the end
+	path  string // full below the request's namespace
 	query url.Values
 	body  []byte
+	// wrapTTL is how long the answer is to be kept behind a wrapping token; 0: it is not wrapped.
+	wrapTTL time.Duration
+
+	// located is the index of the state in which the path was looked up.
+	located uint64
 
 	// What the path leads to: a row of the table, or nil with the reason. unknown is answered to
 	// callers who may know it.
@@ -84,12 +93,13 @@ type call struct {
 	target    string // the lease that will be acted on, for the routes that act on one
 	targetErr error
 
-	now   lease.Time // log time that the answer is valid at
-	term  uint64     // of the leadership that serves it, 0 on any other node
-	token *lease.Token
-	acl   *policy.ACL
-	home  namespace // the token's
-	ns    namespace // the request's
+	now     lease.Time // log time that the answer is valid at
+	term    uint64     // of the leadership that serves it, 0 on any other node
+	token   *lease.Token
+	acl     *policy.ACL
+	home    namespace // the token's
+	ns      namespace // the request's; nsKnown: there is one of the name that the header gives
+	nsKnown bool
 	// ownOnly: the rule that allowed the call reaches only leases of the token and its descendants.
 	ownOnly bool
 	// unproposed: the handler answered from this leader's state alone.
@@ -120,4 +130,13 @@ func (c *call) flag(name string) (bool, error) {
 		return false, errBadQuery
 	}
 	return v, nil
+}
+
+// clientAddr is where the client's connection comes from; invalid if that is not known.
+func (c *call) clientAddr() netip.Addr {
+	at, err := netip.ParseAddrPort(c.addr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
 }

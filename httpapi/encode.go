@@ -28,6 +28,9 @@ type answer struct {
 	// enveloped: there is an envelope even if all of it is empty.
 	enveloped bool
 
+	made   bool                              // the lease or token is new
+	wrap   *client.WrapInfo                  // all that is told of an answer that was put aside
+	raw    []byte                            // instead of the envelope: an answer of before
 	bare   any                               // instead of the envelope
 	stream func(w http.ResponseWriter) error // instead of any JSON
 	job    uint64                            // revocation job to be named in a header, 0: none
@@ -40,7 +43,7 @@ var done = answer{status: http.StatusNoContent}
 func accepted(job uint64) answer { return answer{status: http.StatusAccepted, job: job} }
 
 func (a *answer) hasBody() bool {
-	return a.enveloped || a.data != nil || a.bare != nil || a.auth != nil || a.leaseID != ""
+	return a.enveloped || a.data != nil || a.bare != nil || a.auth != nil || a.wrap != nil || a.raw != nil || a.leaseID != ""
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -88,6 +91,8 @@ func (s *Server) respond(c *call, a answer) error {
 // append writes the body after b.
 func (a *answer) append(b []byte, id string) ([]byte, error) {
 	switch {
+	case a.raw != nil:
+		return append(b, a.raw...), nil
 	case a.bare != nil:
 		text, err := json.Marshal(a.bare)
 		return append(append(b, text...), '\n'), err
@@ -100,6 +105,9 @@ func (a *answer) append(b []byte, id string) ([]byte, error) {
 		if data, err = json.Marshal(a.data); err != nil {
 			return b, fmt.Errorf("encode answer: %w", err)
 		}
+	}
+	if a.wrap != nil {
+		id = "" // it names the answer that was put aside
 	}
 	b = append(b, '{')
 	if a.top {
@@ -115,7 +123,17 @@ func (a *answer) append(b []byte, id string) ([]byte, error) {
 	b = strconv.AppendInt(b, a.duration, 10)
 	b = append(b, `,"data":`...)
 	b = append(b, data...)
-	b = append(b, `,"wrap_info":null,"warnings":`...)
+	b = append(b, `,"wrap_info":`...)
+	if a.wrap == nil {
+		b = append(b, "null"...)
+	} else {
+		info, err := json.Marshal(a.wrap)
+		if err != nil {
+			return b, fmt.Errorf("encode answer: %w", err)
+		}
+		b = append(b, info...)
+	}
+	b = append(b, `,"warnings":`...)
 	if len(a.warnings) == 0 {
 		b = append(b, "null"...)
 	} else {

@@ -30,7 +30,7 @@ func (s *Server) lookupLease(c *call) (answer, error) {
 		return answer{}, err
 	}
 	look := describeLease(found)
-	if found.Lease.Owner == c.token.Hash && len(found.Lease.Data) > 0 {
+	if found.Lease.Owner == c.token.Hash && found.Lease.Kind != lease.OfToken && len(found.Lease.Data) > 0 {
 		if look.Data, err = s.lessor.OpenData(found.Lease); err != nil {
 			return answer{}, err
 		}
@@ -138,10 +138,11 @@ const tidyStarted = "Tidy operation successfully started. Any information from t
 
 // tidyLeases serves sys/leases/tidy.
 func (s *Server) tidyLeases(c *call) (answer, error) {
-	if _, err := s.lessor.Tidy(c.ctx, c.ns.id); err != nil {
+	job, _, err := s.lessor.Tidy(c.ctx, c.ns.id)
+	if err != nil {
 		return answer{}, err
 	}
-	a := accepted(0)
+	a := accepted(job)
 	a.enveloped, a.mountType = true, systemType
 	a.warnings = append([]string{tidyStarted}, c.reader().Warnings()...)
 	return a, nil

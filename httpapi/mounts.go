@@ -41,7 +41,7 @@ func (s *Server) listAuth(c *call) (answer, error) {
 
 // mountNamed returns the mount at exactly the call's path.
 func (s *Server) mountNamed(c *call) *lease.Mount {
-	p := strings.TrimSuffix(c.rest, "/") + "/"
+	p := strings.TrimSuffix(c.mountPath(), "/") + "/"
 	var m *lease.Mount
 	s.state.Read(func(v *fsm.View) { m = v.MountOf(c.ns.id, p) })
 	if m == nil || m.Path != p {
@@ -50,25 +50,54 @@ func (s *Server) mountNamed(c *call) *lease.Mount {
 	return m
 }
 
-func noMount(path string) error {
-	return lease.Errorf(lease.Invalid, "no secret engine mount at %s/", strings.TrimSuffix(path, "/"))
+// mountPath is the path of the mount that a call is about: below sys/auth that of an auth method.
+func (c *call) mountPath() string {
+	if strings.HasPrefix(c.route.path, "sys/auth/") {
+		return authPrefix + c.rest
+	}
+	return c.rest
+}
+
+// isOfAuth reports whether the call is about an auth method, by whichever path.
+func (c *call) isOfAuth() bool { return strings.HasPrefix(c.mountPath(), authPrefix) }
+
+func (c *call) noMount() error {
+	if strings.HasPrefix(c.route.path, "sys/auth/") {
+		return lease.Errorf(lease.Invalid, "no auth engine at %s/", strings.TrimSuffix(c.rest, "/"))
+	}
+	return lease.Errorf(lease.Invalid, "no secret engine mount at %s/", strings.TrimSuffix(c.rest, "/"))
+}
+
+// notHere refuses an auth method under the name of a secrets engine: who may manage the ones may not
+// manage the others by another path.
+func (c *call) notHere() error {
+	if strings.HasPrefix(c.route.path, "sys/mounts/") && c.isOfAuth() {
+		return lease.Errorf(lease.Invalid, "%q is an auth method: use sys/auth/%s", c.rest, strings.TrimPrefix(c.rest, authPrefix))
+	}
+	return nil
 }
 
 // readMount serves sys/mounts/:path.
 func (s *Server) readMount(c *call) (answer, error) {
+	if err := c.notHere(); err != nil {
+		return answer{}, err
+	}
 	m := s.mountNamed(c)
 	if m == nil {
-		return answer{}, noMount(c.rest)
+		return answer{}, c.noMount()
 	}
 	return answer{data: describeMount(m), top: true, mountType: systemType}, nil
 }
 
 // enableMount serves sys/mounts/:path with POST.
 func (s *Server) enableMount(c *call) (answer, error) {
+	if err := c.notHere(); err != nil {
+		return answer{}, err
+	}
 	in := c.reader()
 	in.Captured("path")
 	req := lessor.MountRequest{
-		Namespace: c.ns.id, Path: c.rest, Type: in.String("type"), Description: in.String("description"),
+		Namespace: c.ns.id, Path: c.rest, Auth: c.isOfAuth(), Type: in.String("type"), Description: in.String("description"),
 		Options: in.StringMap("options"),
 	}
 	for _, unused := range [...]string{"local", "seal_wrap", "external_entropy_access", "plugin_name", "plugin_version"} {
@@ -105,8 +134,11 @@ func firstFault(readers ...*field.Reader) error {
 
 // disableMount serves sys/mounts/:path with DELETE.
 func (s *Server) disableMount(c *call) (answer, error) {
+	if err := c.notHere(); err != nil {
+		return answer{}, err
+	}
 	c.unproposed = s.mountNamed(c) == nil
-	job, err := s.lessor.DisableMount(c.ctx, c.ns.id, c.rest)
+	job, err := s.lessor.DisableMount(c.ctx, c.ns.id, c.mountPath())
 	return s.revoked(c, job, true, err)
 }
 
@@ -114,7 +146,7 @@ func (s *Server) disableMount(c *call) (answer, error) {
 func (s *Server) readTune(c *call) (answer, error) {
 	m := s.mountNamed(c)
 	if m == nil {
-		return answer{}, noMount(c.rest)
+		return answer{}, c.noMount()
 	}
 	config := describeConfig(m.Config.WithDefaults())
 	config.Description = m.Description
@@ -139,7 +171,7 @@ func (s *Server) tuneMount(c *call) (answer, error) {
 	if err := in.Err(); err != nil {
 		return answer{}, err
 	}
-	return done, s.lessor.TuneMount(c.ctx, c.ns.id, c.rest, req)
+	return done, s.lessor.TuneMount(c.ctx, c.ns.id, c.mountPath(), req)
 }
 
 // tuned reads a duration that may be left alone, by leaving it out or with "", or set back to the

@@ -102,13 +102,45 @@ func (s *Server) readPath(c *call) error {
 	if err := checkURLPath(p); err != nil {
 		return err
 	}
-	slash := strings.HasSuffix(p, "/")
-	c.path = strings.TrimSuffix(p, "/")
-	if slash && (c.op == opWrite || c.op == opPatch) && !takesSlash(c.path) {
+	c.slash = strings.HasSuffix(p, "/")
+	c.full = strings.TrimSuffix(p, "/")
+	s.locate(c)
+	if c.slash && (c.op == opWrite || c.op == opPatch) && !takesSlash(c.path) {
 		return errTrailingSlash
 	}
-	s.find(c, slash)
 	return nil
+}
+
+// locate finds out where the request takes place: the namespace that the header and the beginning of
+// the path name together, and the row of what is left of the path. Everything after it, access above
+// all, is about that namespace and that path.
+func (s *Server) locate(c *call) {
+	c.route, c.rest, c.unknown, c.mount, c.inMount = nil, "", nil, nil, ""
+	asked := c.r.Header.Get(headerNamespace)
+	s.state.Read(func(v *fsm.View) {
+		c.located = v.Index()
+		base := v.NamespaceByPath(asked)
+		if c.nsKnown = base != nil; !c.nsKnown {
+			c.ns, c.path = namespace{}, c.full
+			return
+		}
+		ns, rest := v.NamespaceAt(base, c.full)
+		c.ns, c.path = namespace{ns.ID, ns.Path}, rest
+		if !ruled(rest) {
+			c.mount = v.MountOf(ns.ID, rest)
+		}
+	})
+	s.find(c)
+	if c.route != nil && c.route.rootOnly && c.ns.id != "" && (c.route.access != open || c.path != c.full) {
+		c.route, c.unknown = nil, errUnsupportedPath
+	}
+}
+
+// relocate is locate once more, if the state has moved since: on a follower it may have been old.
+func (s *Server) relocate(c *call) {
+	if s.state.Applied() != c.located {
+		s.locate(c)
+	}
 }
 
 // checkURLPath refuses what could be mistaken for another path or forge a line of a log.
@@ -136,12 +168,12 @@ func takesSlash(p string) bool {
 
 // find looks the path up: in the table, or among the mounts. A path that is not there, or does not
 // take the verb, is told only to callers whose policies reach it.
-func (s *Server) find(c *call, slash bool) {
+func (s *Server) find(c *call) {
 	if !ruled(c.path) {
 		s.findMount(c)
 		return
 	}
-	if slash && c.op == opRead && !namesMount(c.path) {
+	if c.slash && c.op == opRead && !namesMount(c.path) {
 		c.unknown = errUnsupportedPath
 		return
 	}
@@ -162,7 +194,12 @@ func (s *Server) find(c *call, slash bool) {
 
 // namesMount: below these a mount is named, which many write with the slash at its end.
 func namesMount(p string) bool {
-	return strings.HasPrefix(p, "sys/mounts/") || strings.HasPrefix(p, "sys/internal/ui/mounts/")
+	for _, prefix := range [...]string{"sys/mounts/", "sys/auth/", "sys/internal/ui/mounts/", "sys/namespaces/"} {
+		if strings.HasPrefix(p, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // The routes of everything below a mount.
@@ -170,18 +207,12 @@ var (
 	mountQuery = route{path: "<mount>", handler: (*Server).handleMount}
 	mountWrite = route{path: "<mount>", where: onLeader, handler: (*Server).handleMount}
 	mountIssue = route{path: "<mount>", where: onLeader, handler: (*Server).issue}
+	mountLogin = route{path: "<mount>", where: onLeader, access: open, handler: (*Server).login}
 )
 
 // findMount asks the mount of the path how the request must be served. On a follower the answer may
 // come from an old state, so it is asked again once the state is new enough.
 func (s *Server) findMount(c *call) {
-	c.route, c.unknown, c.mount = nil, nil, nil
-	ns := c.r.Header.Get(headerNamespace)
-	s.state.Read(func(v *fsm.View) {
-		if n := v.NamespaceByPath(ns); n != nil {
-			c.mount = v.MountOf(n.ID, c.path)
-		}
-	})
 	if c.mount == nil {
 		c.unknown = lease.Errorf(lease.NotFound, "no handler for route %q. route entry not found.", c.path)
 		return
@@ -197,6 +228,8 @@ func (s *Server) findMount(c *call) {
 		c.unknown = err
 	case class == backend.Issue:
 		c.route = &mountIssue
+	case class == backend.Login:
+		c.route = &mountLogin
 	case class == backend.Change:
 		c.route = &mountWrite
 	default:

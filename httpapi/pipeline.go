@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/leasehold/leasehold/backend/field"
-	"github.com/leasehold/leasehold/lease"
 )
 
 // Headers of requests and answers, in canonical form.
@@ -48,7 +47,7 @@ func (r *redirect) Error() string { return "redirect" }
 var steps = [...]func(*Server, *call) error{
 	(*Server).readVerb,
 	(*Server).readPath,
-	(*Server).refuseWrapping,
+	(*Server).readWrapping,
 	(*Server).readBody,
 	(*Server).readParams,
 	(*Server).place,
@@ -123,34 +122,22 @@ func (s *Server) run(c *call) (answer, error) {
 	}
 	a, err := s.act(c)
 	s.spend(c)
+	if c.wrapTTL != 0 && c.op == opList && errors.Is(err, errNothing) {
+		a, err = answer{enveloped: true}, nil // a wrapped list is never "not found"
+	}
 	if err != nil || c.unproposed {
 		if sure := s.confirmed(c, err, !c.unproposed); sure != nil {
 			return answer{}, sure
 		}
+	}
+	if c.wrapTTL != 0 {
+		return s.wrapped(c, a)
 	}
 	return a, nil
 }
 
 func helpAnswer(c *call) answer {
 	return answer{bare: map[string]any{"help": c.route.help, "openapi": map[string]any{}}}
-}
-
-// refuseWrapping keeps a secret from being answered in the open where the caller asked for it to be
-// wrapped.
-func (s *Server) refuseWrapping(c *call) error {
-	text := c.r.Header.Get(headerWrap)
-	if text == "" {
-		return nil
-	}
-	ttl, err := field.ParseDuration(text)
-	if err != nil {
-		return lease.Errorf(lease.Invalid, "error parsing X-Vault-Wrap-TTL header: %s", err)
-	}
-	if ttl > 0 {
-		return lease.Errorf(lease.Invalid,
-			"this server does not wrap answers: send the request without X-Vault-Wrap-TTL (-wrap-ttl)")
-	}
-	return nil
 }
 
 // limitTime gives a request its deadline, once it is known to wait for others. What this node reads

@@ -21,10 +21,10 @@ func (s *Server) place(c *call) error {
 		s.limitTime(c)
 	}
 	switch {
-	case c.route != nil && c.route.where == onLeader:
-		return s.onLeader(c)
-	case c.route != nil && c.route.access == open:
+	case c.route != nil && c.route.where == thisNode && c.route.access == open:
 		return nil
+	case c.wrapTTL != 0, c.route != nil && c.route.where == onLeader:
+		return s.onLeader(c)
 	case c.peer:
 		return s.onLeader(c)
 	case c.r.Header.Get(headerForward) == "active-node" && (c.route == nil || c.route.where != thisNode):
@@ -36,11 +36,9 @@ func (s *Server) place(c *call) error {
 	if err := s.awaitIndex(c); err != nil {
 		return err
 	}
-	if !ruled(c.path) {
-		// The mount was looked up in a state that may have been old.
-		if s.findMount(c); c.route != nil && c.route.where == onLeader {
-			return s.onLeader(c)
-		}
+	// The path was looked up in a state that may have been old.
+	if s.relocate(c); c.route != nil && c.route.where == onLeader {
+		return s.onLeader(c)
 	}
 	return nil
 }
@@ -53,9 +51,7 @@ func (s *Server) onLeader(c *call) error {
 	if err := s.awaitIndex(c); err != nil {
 		return err
 	}
-	if !ruled(c.path) {
-		s.findMount(c)
-	}
+	s.relocate(c)
 	return nil
 }
 

@@ -42,6 +42,8 @@ type route struct {
 	canonical  string
 	slow       bool // may take longer than ordinary requests
 	bodyOnRead bool // takes parameters from a body even where the verb is GET
+	rootOnly   bool // about the cluster: it is not there in a child namespace
+	opens      bool // a wrapping token may call it: it opens what the token wraps
 }
 
 // access is what a route asks of its caller besides the verb's capability.
@@ -55,4 +57,13 @@ const (
 )
 
 // routes is the table of everything but the mounts' own paths.
-var routes = slices.Concat(leaseRoutes, tokenRoutes, policyRoutes, mountRoutes, clusterRoutes)
+var routes = slices.Concat(leaseRoutes, tokenRoutes, policyRoutes, mountRoutes, namespaceRoutes, wrappingRoutes,
+	inRoot(clusterRoutes))
+
+// inRoot marks rows that are about the cluster as a whole: no tenant has them, whatever its policies say.
+func inRoot(rows []route) []route {
+	for i := range rows {
+		rows[i].rootOnly = true
+	}
+	return rows
+}

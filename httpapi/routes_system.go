@@ -9,6 +9,11 @@ var mountRoutes = []route{
 	{verbs: read, path: "sys/mounts/*/tune", handler: (*Server).readTune, help: "Reads the settings of a mount that are in force."},
 	{verbs: write, path: "sys/mounts/*/tune", where: onLeader, handler: (*Server).tuneMount, help: "Changes the settings of a mount."},
 	{verbs: read, path: "sys/auth", handler: (*Server).listAuth, help: "Lists the auth methods."},
+	{verbs: read, path: "sys/auth/*", access: sudo, handler: (*Server).readMount, help: "Describes one auth method."},
+	{verbs: write, path: "sys/auth/*", where: onLeader, access: sudo, handler: (*Server).enableMount, help: "Enables an auth method: type, description, config, options."},
+	{verbs: remove, path: "sys/auth/*", where: onLeader, access: sudo, handler: (*Server).disableMount, slow: true, help: "Revokes all tokens that an auth method made and takes it away."},
+	{verbs: read, path: "sys/auth/*/tune", access: sudo, handler: (*Server).readTune, help: "Reads the settings of an auth method that are in force."},
+	{verbs: write, path: "sys/auth/*/tune", where: onLeader, access: sudo, handler: (*Server).tuneMount, help: "Changes the settings of an auth method."},
 	{verbs: read, path: "sys/internal/ui/mounts", access: anyToken, handler: (*Server).visibleMounts, help: "Lists the mounts that the token can reach."},
 	{verbs: read, path: "sys/internal/ui/mounts/*", access: anyToken, handler: (*Server).preflight, help: "Describes the mount of a path, for clients."},
 }

@@ -63,6 +63,7 @@ type Server struct {
 	transport *http.Transport // to the leader's peer listener
 	reigns    reigns
 	leading   leadingSince
+	guard     guard
 	ofClients http.Handler
 	ofPeers   http.Handler
 
@@ -81,7 +82,7 @@ func init() {
 func New(cfg Config) *Server {
 	s := &Server{
 		node: cfg.Node, state: cfg.State, lessor: cfg.Lessor, now: cfg.Now, log: cfg.Log, version: cfg.Version,
-		hold: cfg.ForwardHold, router: newRouter(routes),
+		hold: cfg.ForwardHold, router: newRouter(routes), guard: guard{now: cfg.Now},
 	}
 	if s.hold == 0 {
 		s.hold = DefaultForwardHold

@@ -98,5 +98,8 @@ func describeConfig(c lease.MountConfig) client.MountConfig {
 	}
 }
 
+// authPrefix is where auth methods are mounted.
+const authPrefix = "auth/"
+
 // isAuth reports whether a mount is an auth method, which is listed apart.
-func isAuth(m *lease.Mount) bool { return strings.HasPrefix(m.Path, "auth/") }
+func isAuth(m *lease.Mount) bool { return strings.HasPrefix(m.Path, authPrefix) }

@@ -25,7 +25,7 @@ func (s *Server) createToken(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{auth: described{made.Token, made.Lease}.auth(made.Bearer), mountType: tokenType,
+	return answer{made: true, auth: described{made.Token, made.Lease}.auth(made.Bearer), mountType: tokenType,
 		warnings: append(made.Warnings, c.reader().Warnings()...)}, nil
 }
 

@@ -18,6 +18,15 @@ func asError(err error) error {
 	return &lease.Error{Code: lease.Internal, Message: "internal error", Err: err}
 }
 
+// asInvalid makes a refusal of err, which is about what the caller gave.
+func asInvalid(err error) error {
+	var own *lease.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return refuse("%s", errorText(err))
+}
+
 // backendError is what a backend's failure means to the caller: its own *lease.Error, or the text
 // of the failure.
 func backendError(err error) error {
@@ -49,6 +58,12 @@ func errorText(err error) string {
 func uncertain(err error) bool {
 	var own *lease.Error
 	return errors.As(err, &own) && own.Code == lease.Uncertain
+}
+
+// denied reports whether err is the refusal of a token.
+func denied(err error) bool {
+	var own *lease.Error
+	return errors.As(err, &own) && own.Code == lease.Denied
 }
 
 // goesOn is the answer to a caller that did not wait for the end of a revocation.

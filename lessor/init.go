@@ -82,13 +82,22 @@ func (l *Lessor) initCommand(bearer, clusterName string) (*command.Init, string,
 	if bearer, err = nameToken(l.rand, ring, root, bearer); err != nil {
 		return nil, "", err
 	}
-	mount, err := l.newMount(tokenMountPath, tokenMountType)
+	mount, err := l.tokenMount()
 	if err != nil {
 		return nil, "", err
 	}
-	mount.Accessor = "auth_" + mount.Accessor
-	mount.Description = "token based credentials"
 	return &command.Init{
 		ClusterId: clusterID, ClusterName: clusterName, Keyring: wrapped, Root: fsm.TokenRecord(root), TokenMount: mount,
 	}, bearer, nil
+}
+
+// tokenMount makes the names of a namespace's token mount.
+func (l *Lessor) tokenMount() (*command.EnableMount, error) {
+	mount, err := l.newMount(tokenMountPath, tokenMountType)
+	if err != nil {
+		return nil, err
+	}
+	mount.Accessor = "auth_" + mount.Accessor
+	mount.Description = "token based credentials"
+	return mount, nil
 }

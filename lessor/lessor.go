@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -68,7 +69,6 @@ type Lessor struct {
 
 	ring  atomic.Pointer[openRing]
 	turns *turns
-	tidy  tidyDesk
 }
 
 // New makes a Lessor.
@@ -98,6 +98,8 @@ type Request struct {
 	Params         map[string]any // decoded; numbers are json.Number
 	Token          *lease.Token   // who asks
 	IdempotencyKey string         // of the client, for Issue; "": none
+	ClientAddr     netip.Addr     // of the client; invalid if not known
+	Now            lease.Time     // log time that the request is served at; 0: the node's own
 }
 
 // Route says how a request to a path of mount must be served. The error is NotFound for a path
@@ -142,10 +144,29 @@ func noRoute(path string) *lease.Error {
 }
 
 func (l *Lessor) backendRequest(r Request) *backend.Request {
+	now := r.Now
+	if now == 0 {
+		now = l.now()
+	}
 	return &backend.Request{
 		Mount: r.Mount, Operation: r.Operation, Path: r.Path, Params: r.Params, Store: l.Store(r.Mount.ID),
-		Token: r.Token, Cluster: l.shortID(), DevMode: l.devMode,
+		Token: r.Token, Cluster: l.shortID(), DevMode: l.devMode, Now: now, ClientAddr: r.ClientAddr, Random: l.rand,
 	}
+}
+
+// Exists reports whether what a write names is there, for backends that tell creating from updating;
+// known is false for the others.
+func (l *Lessor) Exists(ctx context.Context, r Request) (exists, known bool, err error) {
+	b, err := l.backend(r.Mount, r.Path)
+	if err != nil {
+		return false, false, err
+	}
+	e, ok := b.(backend.Existing)
+	if !ok {
+		return false, false, nil
+	}
+	exists, err = e.Exists(ctx, l.backendRequest(r))
+	return exists, true, err
 }
 
 // shortID is the part of the cluster's ID that external names carry, so that two clusters can

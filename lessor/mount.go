@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/command"
 	"github.com/leasehold/leasehold/lease"
@@ -26,7 +27,8 @@ var reserved = []string{"sys/", "auth/", "audit/", "cubbyhole/", "identity/"}
 // MountRequest asks for a mount.
 type MountRequest struct {
 	Namespace   string
-	Path        string // with or without its last slash
+	Path        string // with or without its last slash; of an auth method without "auth/"
+	Auth        bool   // an auth method, mounted below auth/
 	Type        string
 	Description string
 	Options     map[string]string
@@ -35,22 +37,25 @@ type MountRequest struct {
 
 // EnableMount mounts a backend at a path.
 func (l *Lessor) EnableMount(ctx context.Context, req MountRequest) (*lease.Mount, error) {
-	path, err := mountPath(req.Path)
+	path, err := mountPath(req.Path, req.Auth)
 	if err != nil {
 		return nil, err
 	}
 	if req.Type == "" {
 		return nil, refuse("backend type must be specified as a string")
 	}
-	if l.backends[req.Type] == nil {
-		return nil, refuse("plugin not found in the catalog: %s", printable(req.Type))
+	if err := l.checkType(req.Type, req.Auth); err != nil {
+		return nil, err
 	}
-	if err := checkMountTexts(req.Description, req.Options); err != nil {
+	if err := l.checkOptions(req.Type, req.Description, req.Options); err != nil {
 		return nil, err
 	}
 	enable, err := l.newMount(path, req.Type)
 	if err != nil {
 		return nil, err
+	}
+	if req.Auth {
+		enable.Accessor = "auth_" + enable.Accessor
 	}
 	enable.Namespace, enable.Description, enable.Options = req.Namespace, req.Description, req.Options
 	enable.Config = configRecord(req.Config)
@@ -59,6 +64,34 @@ func (l *Lessor) EnableMount(ctx context.Context, req MountRequest) (*lease.Moun
 		return nil, err
 	}
 	return res.Mount, nil
+}
+
+// checkType refuses types that are not there, or not of the kind that is mounted here.
+func (l *Lessor) checkType(mountType string, auth bool) error {
+	b := l.backends[mountType]
+	_, method := b.(backend.Authenticator)
+	switch {
+	case b == nil || !auth && method || auth && !method:
+		return refuse("plugin not found in the catalog: %s", printable(mountType))
+	}
+	return nil
+}
+
+// optionChecker is implemented by backends that have options of their mounts.
+type optionChecker interface {
+	CheckMount(options map[string]string) error
+}
+
+func (l *Lessor) checkOptions(mountType, description string, options map[string]string) error {
+	if err := checkMountTexts(description, options); err != nil {
+		return err
+	}
+	if c, ok := l.backends[mountType].(optionChecker); ok {
+		if err := c.CheckMount(options); err != nil {
+			return asInvalid(err)
+		}
+	}
+	return nil
 }
 
 // newMount makes the names of a mount.
@@ -75,10 +108,16 @@ func (l *Lessor) newMount(path, mountType string) (*command.EnableMount, error) 
 }
 
 // mountPath returns the path of a mount with its last slash, if there can be a mount.
-func mountPath(path string) (string, error) {
+func mountPath(path string, auth bool) (string, error) {
 	path = strings.TrimSuffix(path, "/")
 	if path == "" {
 		return "", refuse("missing path: say where to mount")
+	}
+	if auth {
+		if path+"/" == strings.TrimPrefix(tokenMountPath, authPrefix) || strings.HasPrefix(authPrefix+path, tokenMountPath) {
+			return "", refuse("path is already in use at %s", strings.TrimPrefix(tokenMountPath, authPrefix))
+		}
+		path = authPrefix + path
 	}
 	if err := lease.CheckPath(path); err != nil {
 		return "", refuse("invalid mount path: %v", err)
@@ -87,6 +126,9 @@ func mountPath(path string) (string, error) {
 		return "", refuse("mount path is %d bytes long, at most %d are allowed", len(path), maxMountPath)
 	}
 	for _, r := range reserved {
+		if r == authPrefix && auth {
+			continue
+		}
 		if strings.HasPrefix(path+"/", r) {
 			return "", refuse("cannot mount at %q: %q is reserved", path+"/", r)
 		}
@@ -148,7 +190,7 @@ func (l *Lessor) TuneMount(ctx context.Context, ns, path string, req TuneRequest
 		return refuse("tune of path %q failed: no mount entry found", printable(path))
 	}
 	next := req.over(m)
-	if err := checkMountTexts(next.Description, next.Options); err != nil {
+	if err := l.checkOptions(m.Type, next.Description, next.Options); err != nil {
 		return err
 	}
 	_, err = l.propose(ctx, &command.TuneMount{
@@ -198,6 +240,9 @@ func (l *Lessor) DisableMount(ctx context.Context, ns, path string) (jobID uint6
 	m := l.mountAt(ns, strings.TrimSuffix(path, "/")+"/")
 	if m == nil {
 		return 0, nil
+	}
+	if m.Path == tokenMountPath {
+		return 0, refuse("token credential backend cannot be disabled")
 	}
 	res, err := l.propose(ctx, &command.DisableMount{Id: m.ID})
 	if err != nil || res.Job == nil {

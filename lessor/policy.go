@@ -15,8 +15,8 @@ func (l *Lessor) PutPolicy(ctx context.Context, ns, name, text string) error {
 		return err
 	}
 	switch {
-	case name == policyRoot:
-		return refuse("cannot update %q policy", policyRoot)
+	case name == policyRoot || name == policyWrapping:
+		return refuse("cannot update %q policy", name)
 	case strings.TrimSpace(text) == "":
 		return refuse("'policy' parameter not supplied or empty")
 	}
@@ -30,7 +30,7 @@ func (l *Lessor) DeletePolicy(ctx context.Context, ns, name string) error {
 	if err != nil {
 		return err
 	}
-	if name == policyRoot || name == policyDefault {
+	if name == policyRoot || name == policyDefault || name == policyWrapping {
 		return refuse("cannot delete %q policy", name)
 	}
 	_, err = l.propose(ctx, &command.DeletePolicy{Namespace: ns, Name: name})

@@ -66,20 +66,7 @@ func (l *Lessor) CreateToken(ctx context.Context, caller *lease.Token, req Token
 	if err != nil {
 		return nil, err
 	}
-	ring, err := l.Keyring()
-	if err != nil {
-		return nil, err
-	}
-	bearer, err := nameToken(l.rand, ring, t, req.ID)
-	if err != nil {
-		return nil, err
-	}
-	res, err := l.propose(ctx, &command.CreateToken{Token: fsm.TokenRecord(t), Ttl: int64(req.TTL), NeverExpires: never})
-	if err != nil {
-		return nil, err
-	}
-	return &NewToken{Bearer: bearer, Token: res.Token, Lease: res.Lease,
-		Warnings: append(capWarnings(res.Cap), l.missingPolicies(res.Token)...)}, nil
+	return l.makeToken(ctx, t, req.ID, &command.CreateToken{Ttl: int64(req.TTL), NeverExpires: never})
 }
 
 // nameToken gives t its accessor, its hash and the ID of its lease, and returns the bearer secret:
@@ -106,7 +93,7 @@ func (l *Lessor) missingPolicies(t *lease.Token) []string {
 	var warnings []string
 	l.state.Read(func(v *fsm.View) {
 		for _, name := range t.Policies {
-			if name != policyRoot && name != policyDefault && v.Policy(t.Namespace, name) == nil {
+			if name != policyRoot && name != policyDefault && name != policyWrapping && v.Policy(t.Namespace, name) == nil {
 				warnings = append(warnings, fmt.Sprintf("Policy %q does not exist", name))
 			}
 		}
@@ -117,6 +104,10 @@ func (l *Lessor) missingPolicies(t *lease.Token) []string {
 // RenewToken extends or shortens a token to increment from now, zero meaning the TTL it was made
 // with, and returns it with its lease and warnings.
 func (l *Lessor) RenewToken(ctx context.Context, t *lease.Token, increment time.Duration) (*lease.Token, *lease.Lease, []string, error) {
+	increment, err := l.loginIncrement(ctx, t, increment)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	res, err := l.propose(ctx, &command.RenewToken{Hash: t.Hash, Increment: int64(max(increment, 0))})
 	if err != nil {
 		return nil, nil, nil, err

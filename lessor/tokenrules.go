@@ -17,7 +17,7 @@ const (
 
 // Bounds of what a token carries, in bytes and pieces.
 const (
-	maxPolicies    = 256
+	maxPolicies    = 1024
 	maxPolicyName  = 128
 	maxMeta        = 64
 	maxMetaText    = 512
@@ -158,6 +158,9 @@ func decidePolicies(caller *lease.Token, req TokenRequest, sudo bool) ([]string,
 	policies := cleanPolicies(asked, addDefault)
 	if req.NoDefaultPolicy {
 		policies = slices.DeleteFunc(policies, func(name string) bool { return name == policyDefault })
+	}
+	if slices.Contains(policies, policyWrapping) {
+		return nil, refuse("policy %q belongs to wrapping tokens", policyWrapping)
 	}
 	for _, name := range policies {
 		if len(name) > maxPolicyName || printable(name) != name {
