@@ -20,7 +20,7 @@ func multi(text string) string { return "1 error occurred:\n\t* " + text + "\n\n
 // sample is a path that a row of the table serves.
 func sample(row httpapi.Row) string {
 	for pattern, rest := range map[string]string{
-		"sys/mounts/*/tune": "locks", "sys/mounts/*": "new", "sys/policies/acl/*": "app", "sys/policy/*": "app", "sys/leases/jobs/*": "1",
+		"sys/mounts/*/tune": "locks", "sys/mounts/*": "new", "sys/auth/*/tune": "token", "sys/auth/*": "new", "sys/namespaces/*": "team", "sys/policies/acl/*": "app", "sys/policy/*": "app", "sys/leases/jobs/*": "1",
 	} {
 		if row.Path == pattern {
 			return strings.Replace(row.Path, "*", rest, 1)
@@ -93,6 +93,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 		shown := row.Path
 		for pattern, name := range map[string]string{
 			"sys/mounts/*/tune": "sys/mounts/:path/tune", "sys/mounts/*": "sys/mounts/:path", "sys/internal/ui/mounts/*": "sys/internal/ui/mounts/:path",
+			"sys/auth/*/tune": "sys/auth/:path/tune", "sys/auth/*": "sys/auth/:path", "sys/namespaces/*": "sys/namespaces/:path",
 			"sys/policies/acl/*": "sys/policies/acl/:name", "sys/policy/*": "sys/policy/:name", "sys/leases/jobs/*": "sys/leases/jobs/:id",
 		} {
 			if shown == pattern {
