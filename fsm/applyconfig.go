@@ -34,7 +34,7 @@ func (c *core) enableMount(r *Result, ns *Namespace, m *command.EnableMount) {
 		r.Err = lease.Errorf(lease.Invalid, "path is already in use at %s", clash)
 		return
 	}
-	if _, taken := c.mounts.Get(m.Id); taken || c.leftBehind.Contains(m.Id) {
+	if _, taken := c.mounts.Get(m.Id); taken || c.keepsEntries(m.Id) {
 		r.Err = lease.Errorf(lease.Conflict, "mount UUID %q is in use", m.Id)
 		return
 	}

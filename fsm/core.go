@@ -92,7 +92,7 @@ type core struct {
 	tidying     uint64            // the tidy job that sweeps, 0: none
 	idemByAge   *idemTree         // by (expires, key)
 	entryEnds   *endTree          // by (at, key)
-	leftBehind  btree.Set[string] // UUIDs of mounts that are gone and of which entries are left
+	leftBehind  btree.Set[string] // UUIDs of mounts that are gone, of which entries may be left
 	claimed     map[string]struct{}
 	openJobs    btree.Set[uint64] // of which something is left
 	sweeping    btree.Set[uint64] // still marking

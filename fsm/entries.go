@@ -76,6 +76,16 @@ func (c *core) nextEntry(from, base string) (key string, ok bool) {
 	return key, ok
 }
 
+// keepsEntries reports whether there are entries of a mount, expired ones too.
+func (c *core) keepsEntries(mountID string) (found bool) {
+	prefix := entryKey(mountID, "")
+	c.entries.Ascend(prefix, func(k string, _ entry) bool {
+		found = strings.HasPrefix(k, prefix)
+		return false
+	})
+	return found
+}
+
 // forgetEntries removes entries that have expired and those of mounts that are gone, at most limit.
 func (c *core) forgetEntries(limit int) {
 	for ; limit > 0; limit-- {

@@ -17,7 +17,7 @@ func (s *State) CheckInvariants() error {
 	defer s.mu.RUnlock()
 	c := s.core
 	return errors.Join(c.checkLeases(), c.checkDue(), c.checkOwners(), c.checkTokens(), c.checkMounts(),
-		c.checkJobs(), c.checkIdempotency())
+		c.checkJobs(), c.checkIdempotency(), c.checkEntries(), c.checkNamespaces(), c.checkPolicies())
 }
 
 func (c *core) checkLeases() error {
@@ -162,76 +162,6 @@ func (c *core) checkOwners() error {
 	return errors.Join(errs...)
 }
 
-func (c *core) checkTokens() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.tokens.Len() != len(c.tokenByHash) || len(c.accessors) != len(c.tokenByHash) {
-		fail("%d tokens, %d by hash, %d by accessor", c.tokens.Len(), len(c.tokenByHash), len(c.accessors))
-	}
-	children := 0
-	c.tokens.Scan(func(hash string, t *lease.Token) bool {
-		if t.Hash != hash || c.tokenByHash[hash] != t || c.accessors[t.Accessor] != hash {
-			fail("token %s: indexes differ", hash)
-		}
-		r := c.leases[t.LeaseID]
-		if r == nil || r.lease.Kind != lease.OfToken || r.lease.Owner != hash {
-			fail("token %s has no lease", hash)
-			return true
-		}
-		if (t.Doomed != 0) != (r.lease.Ending != nil) {
-			fail("token %s: doomed by %d, its lease is %s", hash, t.Doomed, r.lease.Status)
-		}
-		if j, ok := c.jobs.Get(t.Doomed); t.Doomed != 0 && (!ok || j.State != lease.JobSweeping) {
-			fail("token %s is a tombstone of job %d, which sweeps no more", hash, t.Doomed)
-		}
-		if t.Parent == "" {
-			return true
-		}
-		children++
-		if _, ok := c.children.Get(child{t.Parent, hash}); !ok {
-			fail("token %s is not among its parent's children", hash)
-		}
-		if c.tokenByHash[t.Parent] == nil {
-			fail("token %s outlives its parent", hash)
-		}
-		return true
-	})
-	if c.children.Len() != children {
-		fail("%d children, want %d", c.children.Len(), children)
-	}
-	for id, r := range c.leases {
-		if t := c.tokenByHash[r.lease.Owner]; r.lease.Kind == lease.OfToken && (t == nil || t.LeaseID != id) {
-			fail("%s is the lease of no token", id)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (c *core) checkMounts() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	c.mounts.Scan(func(id string, m *lease.Mount) bool {
-		if c.mountPaths[nsKey(m.Namespace, m.Path)] != id {
-			fail("mount %s is not at its path", id)
-		}
-		j, ok := c.jobs.Get(m.Tainted)
-		sweeping := ok && j.State == lease.JobSweeping
-		if m.Tainted != 0 && !sweeping && c.counts.mount(id).total() == 0 {
-			fail("mount %s is empty, disabled and still there", id)
-		}
-		return true
-	})
-	if len(c.mountPaths) != c.mounts.Len() {
-		fail("%d mount paths, %d mounts", len(c.mountPaths), c.mounts.Len())
-	}
-	for id, r := range c.leases {
-		if _, ok := c.mounts.Get(r.lease.MountID); !ok {
-			fail("%s has lost its mount", id)
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // checkJobs recounts what each job has found and not ended.
 func (c *core) checkJobs() error {
 	var errs []error
@@ -246,6 +176,7 @@ func (c *core) checkJobs() error {
 		}
 	}
 	prefixes := map[string]uint64{}
+	var tidying uint64
 	open, sweeping, finished := 0, 0, 0
 	c.jobs.Scan(func(id uint64, j *lease.Job) bool {
 		if j.Left() != left[id] || j.Failed != failed[id] {
@@ -258,6 +189,12 @@ func (c *core) checkJobs() error {
 			if j.Selector.Kind == lease.SelectPrefix {
 				key := nsKey(j.Selector.Namespace, j.Selector.Value)
 				prefixes[key] = max(prefixes[key], id)
+			}
+			if j.Selector.Kind == lease.SelectOwnerless {
+				if tidying != 0 {
+					fail("jobs %d and %d tidy at once", tidying, id)
+				}
+				tidying = id
 			}
 		case lease.JobFinished:
 			finished++
@@ -277,6 +214,9 @@ func (c *core) checkJobs() error {
 		fail("jobs: %d open, %d sweeping, %d finished; want %d, %d, %d", c.openJobs.Len(), c.sweeping.Len(), c.finished.Len(),
 			open, sweeping, finished)
 	}
+	if tidying != c.tidying {
+		fail("job %d tidies, noted is %d", tidying, c.tidying)
+	}
 	if len(left) != 0 {
 		fail("leases are counted by jobs that are gone: %v", left)
 	}
@@ -284,13 +224,6 @@ func (c *core) checkJobs() error {
 		fail("prefixes being swept: got %v, want %v", c.prefixJobs, prefixes)
 	}
 	return errors.Join(errs...)
-}
-
-func (c *core) checkIdempotency() error {
-	if c.idem.Len() != c.idemByAge.Len() {
-		return fmt.Errorf("%d idempotency keys, %d by age", c.idem.Len(), c.idemByAge.Len())
-	}
-	return nil
 }
 
 // SplitEntry returns the time and the framed commands of an entry that EncodeEntry made.

@@ -171,5 +171,39 @@ func goldenWorld(t testing.TB) *world {
 	w.must(openPrefix("db/creds/covered"), &command.RevokeToken{Hash: "t1", Cause: "token-revoked"},
 		&command.RevokeToken{Hash: "t3", Cause: "token-revoked", SpareChildren: true}, &command.DisableMount{Id: otherMount})
 	w.issue("locks/b/1", rootHash, time.Hour)
+	goldenNamespaces(w)
 	return w
+}
+
+// goldenNamespaces is the part of goldenWorld about namespaces, auth methods, wrapping, tidying and
+// entries that end.
+func goldenNamespaces(w *world) {
+	w.must(createNamespace("ns3", "apps/"), createNamespace("ns4", "apps/sub/"), createNamespace("ns5", "over/"),
+		mountCommand("m-ns4", "ns4", "db/", "fake"), mountCommand("m-ns5", "ns5", "db/", "fake"),
+		mountCommand("m-login", "ns3", "auth/login/", "login"),
+		&command.PutPolicy{Namespace: "ns4", Name: "p", Text: "x"}, &command.PutPolicy{Namespace: "ns5", Name: "p", Text: "x"},
+		&command.PutEntry{MountId: "m-ns4", Key: "config", Value: []byte("sealed")},
+		&command.PutEntry{MountId: "m-ns5", Key: "config", Value: []byte("sealed")})
+	login := loginToken("t5", "ns3", "m-login", "auth/login/x", time.Hour)
+	login.MaxTtl, login.Token.BoundCidrs = int64(time.Minute), []string{"10.0.0.0/8", "::1/128"}
+	w.must(login, wrapToken("t6", "ns3", time.Hour, "wrapped"), wrapToken("t7", "", time.Hour, "opened"), &command.UseToken{Hash: "t7"})
+	for _, ns := range []string{"ns4", "ns5"} {
+		g := grant("db/creds/x/1."+ns, "t5", time.Hour)
+		g.Namespace, g.MountId = ns, "m-"+ns
+		w.must(&command.Reserve{Grant: g, ExternalName: "x", Deadline: int64(time.Minute)}, &command.Activate{Id: g.Id})
+	}
+	gone := w.must(&command.CloseNamespace{Id: "ns5"})[0].Job
+	w.sweep(gone.ID, 10)
+	c := w.must(&command.Claim{Epoch: 1, Ids: []string{"db/creds/x/1.ns5"}, Lapse: int64(time.Minute)})[0]
+	w.must(&command.Finish{Id: "db/creds/x/1.ns5", Claim: c.Seq})
+	w.must(&command.CloseNamespace{Id: "ns4", Parent: "ns3"}, &command.CloseNamespace{Id: "none"})
+	w.must(&command.PutEntry{MountId: targetMnt, Key: "short", Value: []byte("x"), Ttl: int64(time.Second)},
+		&command.PutEntry{MountId: targetMnt, Key: "long", Value: []byte("x"), Ttl: int64(time.Hour)},
+		&command.SwapEntry{MountId: targetMnt, Key: "swap/new", Value: []byte("1"), Ttl: int64(time.Hour)},
+		&command.SwapEntry{MountId: targetMnt, Key: "swap/new", Seen: []byte("1"), Value: []byte("2")},
+		&command.SwapEntry{MountId: targetMnt, Key: "config/main", Seen: []byte{0, 1, 2}})
+	tidied := w.must(&command.OpenTidy{})[0].Job
+	w.sweep(tidied.ID, 100)
+	w.advance(time.Second)
+	w.must(&command.Tick{}, &command.OpenTidy{Namespace: "ns3"}, &command.OpenTidy{})
 }

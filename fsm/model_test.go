@@ -239,7 +239,11 @@ func describe(s *fsm.State) string {
 }
 
 func describeLeases(b *strings.Builder, v *fsm.View) {
-	for _, ns := range []string{"", "n1"} {
+	for _, space := range append(v.Namespaces(), v.Namespace("")) {
+		ns := space.ID
+		fmt.Fprintf(b, "namespace %+v policies %q\n", *space, v.Policies(ns))
+		accessors, _ := v.Accessors(ns, "", 1000)
+		fmt.Fprintf(b, "accessors %q\n", accessors)
 		v.Ascend(ns, "", func(l *lease.Lease) bool {
 			shown := *l
 			shown.Ending = nil
@@ -248,6 +252,11 @@ func describeLeases(b *strings.Builder, v *fsm.View) {
 		})
 		for _, m := range v.Mounts(ns) {
 			fmt.Fprintf(b, "mount %+v %v\n", *m, v.MountCounts(m.ID))
+			v.Entries(m.ID, "", func(key string) bool {
+				value, there := v.Entry(m.ID, key)
+				fmt.Fprintf(b, "entry %q %q %v\n", key, value, there)
+				return true
+			})
 		}
 		for _, prefix := range []string{"", "db/creds/ro", "locks/a"} {
 			fmt.Fprintf(b, "count %q %d\n", prefix, v.CountPrefix(ns, prefix))

@@ -55,6 +55,12 @@ func mountCommand(id, namespace, path, kind string) *command.EnableMount {
 	return &command.EnableMount{Id: id, Accessor: kind + "_" + id, Namespace: namespace, Path: path, Type: kind}
 }
 
+// createNamespace asks for a namespace with a token mount of its own, "m-token-<id>".
+func createNamespace(id, path string) *command.CreateNamespace {
+	return &command.CreateNamespace{Namespace: &command.PutNamespace{Id: id, Path: path},
+		TokenMount: mountCommand("m-token-"+id, id, "auth/token/", "token")}
+}
+
 // entry packs commands at w's time.
 func entry(t testing.TB, now lease.Time, cmds ...fsm.Command) []byte {
 	t.Helper()
@@ -136,6 +142,20 @@ func (w *world) token(hash, parent string, ttl time.Duration) *lease.Token {
 func createToken(hash, parent string, ttl time.Duration) *command.CreateToken {
 	return &command.CreateToken{Ttl: int64(ttl), Token: &command.Token{Hash: hash, Accessor: "acc-" + hash, Parent: parent,
 		LeaseId: "auth/token/create/h" + hash, Path: "auth/token/create", Policies: []string{"default"}, Renewable: true}}
+}
+
+// loginToken asks for a token that an auth method made.
+func loginToken(hash, namespace, mountID, path string, ttl time.Duration) *command.CreateToken {
+	return &command.CreateToken{Ttl: int64(ttl), MountId: mountID, Token: &command.Token{Hash: hash, Accessor: "acc-" + hash,
+		Namespace: namespace, LeaseId: path + "/h" + hash, Path: path, Policies: []string{"default"}, Renewable: true}}
+}
+
+// wrapToken asks for a wrapping token with data.
+func wrapToken(hash, namespace string, ttl time.Duration, data string) *command.CreateToken {
+	cmd := loginToken(hash, namespace, "", lease.WrappingPath, ttl)
+	cmd.Data, cmd.Token.NumUses, cmd.Token.Renewable = []byte(data), 1, false
+	cmd.Token.ExplicitMaxTtl, cmd.Token.Policies = int64(ttl), []string{"response-wrapping"}
+	return cmd
 }
 
 func openPrefix(prefix string) *command.OpenJob {
