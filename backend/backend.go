@@ -185,7 +185,10 @@ type Plan struct {
 	// role and configuration are gone by then.
 	Target   bool
 	Internal []byte
-	Warnings []string
+	// ExternalName makes the name of what is created from the cluster's mark, which it must hold, and
+	// the lease's random part, which makes it unlike any other; nil: DefaultName.
+	ExternalName func(mark, random string) string
+	Warnings     []string
 }
 
 // Intent is a committed intent. Internal is that of the Plan, unsealed.

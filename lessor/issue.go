@@ -49,7 +49,11 @@ func (l *Lessor) Issue(ctx context.Context, r Request) (*Issued, error) {
 		return nil, lease.Errorf(lease.Internal, "the backend %q plans for a target and has none", r.Mount.Type)
 	}
 	i := issue{l: l, r: r, plan: plan, target: target, req: req, id: grant.Id}
-	return i.run(ctx, grant, "lh-"+req.Cluster+"-"+random)
+	name := plan.ExternalName
+	if name == nil {
+		name = backend.DefaultName
+	}
+	return i.run(ctx, grant, name(backend.Mark(req.Cluster), random))
 }
 
 // grant puts a plan into the form in which it travels.
