@@ -247,6 +247,16 @@ func CommandNumber(framed []byte) byte {
 	return framed[n]
 }
 
+// DecodeCommand returns a framed command, nil if it is malformed.
+func DecodeCommand(framed []byte) Command {
+	_, n := binary.Uvarint(framed)
+	cmd, err := decodeCommand(framed[n], framed[n+1:])
+	if err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
 // CommandNumbers returns all type numbers.
 func CommandNumbers() []byte { return slices.Sorted(maps.Keys(commandTypes)) }
 

@@ -138,12 +138,17 @@ func (s *script) dump() map[string]string {
 			})
 			for _, m := range v.Mounts(ns.ID) {
 				d["mount "+m.ID] = describeMount(m)
+				v.Entries(m.ID, "", func(key string) bool {
+					value, _ := v.Entry(m.ID, key)
+					d["entry "+m.ID+" "+key] = string(value)
+					return true
+				})
 			}
 			for _, p := range v.Policies(ns.ID) {
 				d["policy "+ns.Path+p] = v.Policy(ns.ID, p).Text
 			}
 			if ns.ID != "" {
-				d["namespace "+ns.ID] = ns.Path
+				d["namespace "+ns.ID] = describeNamespace(ns)
 			}
 		}
 		v.Tokens("", func(t *lease.Token) bool {
@@ -165,6 +170,12 @@ func (s *script) describeLease(v *fsm.View, l *lease.Lease) string {
 	}
 	if !l.Renewable {
 		out += " fixed"
+	}
+	if l.Kind == lease.OfToken && l.MountID != tokenMount {
+		out += " mount=" + l.MountID
+	}
+	if len(l.Data) > 0 {
+		out += fmt.Sprintf(" data=%q", l.Data)
 	}
 	if e := l.Ending; e != nil {
 		out += fmt.Sprintf(" cause=%s attempts=%d next=%s", e.Cause, e.Attempts, since(e.NextAttempt))
@@ -207,6 +218,13 @@ func describeMount(m *lease.Mount) string {
 		return fmt.Sprintf("%s tainted=%d", m.Path, m.Tainted)
 	}
 	return m.Path
+}
+
+func describeNamespace(ns *fsm.Namespace) string {
+	if ns.Tainted != 0 {
+		return fmt.Sprintf("%s tainted=%d", ns.Path, ns.Tainted)
+	}
+	return ns.Path
 }
 
 func describeJob(j *lease.Job) string {

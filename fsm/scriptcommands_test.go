@@ -85,6 +85,8 @@ func (s *script) command(verb string, a *args) []string {
 		return s.restart()
 	case "due":
 		return s.due()
+	case "accessors", "level":
+		return s.list(verb, a)
 	case "epoch":
 		return s.result(s.one(&command.Epoch{Term: uint64(a.number("term"))}))
 	}
@@ -150,22 +152,31 @@ func (s *script) leaseCommand(verb string, a *args) fsm.Command {
 		return &command.Renew{Id: a.word(), Increment: a.duration("increment"), Generation: uint64(a.number("gen")),
 			Final: a.yes("final"), Namespace: a.get("namespace", "")}
 	case "token":
-		cmd := createToken(a.word(), a.get("parent", rootHash), time.Duration(a.duration("ttl")))
-		cmd.Token.NumUses = int32(a.number("uses"))
-		cmd.Token.ExplicitMaxTtl, cmd.Token.Period = a.duration("explicit_max"), a.duration("period")
-		cmd.Token.Renewable = !a.yes("fixed")
-		cmd.NeverExpires = a.yes("never_expires")
-		cmd.Token.Policies = strings.Split(a.get("policies", "default"), ",")
-		if cmd.Token.Parent == "none" {
-			cmd.Token.Parent = ""
-		}
-		return cmd
+		return s.tokenCommand(a)
 	case "renew-token":
 		return &command.RenewToken{Hash: a.word(), Increment: a.duration("increment")}
 	case "use-token":
 		return &command.UseToken{Hash: a.word()}
 	}
 	return nil
+}
+
+func (s *script) tokenCommand(a *args) fsm.Command {
+	cmd := createToken(a.word(), a.get("parent", rootHash), time.Duration(a.duration("ttl")))
+	t := cmd.Token
+	t.NumUses = int32(a.number("uses"))
+	t.ExplicitMaxTtl, t.Period = a.duration("explicit_max"), a.duration("period")
+	t.Renewable = !a.yes("fixed")
+	cmd.NeverExpires = a.yes("never_expires")
+	t.Policies = strings.Split(a.get("policies", "default"), ",")
+	if t.Parent == "none" {
+		t.Parent = ""
+	}
+	t.Namespace, cmd.MountId, cmd.MaxTtl = a.get("namespace", ""), a.get("mount", ""), a.duration("max")
+	cmd.Data = []byte(a.get("data", ""))
+	t.Path = a.get("path", t.Path)
+	t.LeaseId = a.get("id", t.Path+"/h"+t.Hash)
+	return cmd
 }
 
 func (s *script) grant(a *args) *command.Grant {
@@ -203,7 +214,7 @@ func (s *script) endCommand(verb string, a *args) fsm.Command {
 			RetryAfter: a.duration("retry"), Permanent: a.yes("permanent")}
 	case "revoke-prefix":
 		cmd := openPrefix(a.word())
-		cmd.Force = a.yes("force")
+		cmd.Force, cmd.Selector.Namespace = a.yes("force"), a.get("namespace", "")
 		return cmd
 	case "sweep":
 		return &command.Sweep{Epoch: s.epochOr(a), Job: s.job(a), Limit: uint32(a.number("limit"))}
@@ -231,15 +242,29 @@ func (s *script) otherCommand(verb string, a *args) fsm.Command {
 	case "disable":
 		return &command.DisableMount{Id: a.word()}
 	case "put-entry":
-		return &command.PutEntry{MountId: a.word(), Key: a.word(), Value: []byte(a.word())}
+		return &command.PutEntry{MountId: a.word(), Key: a.word(), Value: []byte(a.word()), Ttl: a.duration("ttl")}
+	case "swap-entry":
+		return &command.SwapEntry{MountId: a.word(), Key: a.word(), Seen: []byte(a.get("seen", "")),
+			Value: []byte(a.get("value", "")), Ttl: a.duration("ttl")}
+	case "delete-entry":
+		return &command.DeleteEntry{MountId: a.word(), Key: a.word()}
 	case "put-policy":
 		return &command.PutPolicy{Name: a.word(), Text: a.word(), Namespace: a.get("namespace", "")}
 	case "delete-policy":
-		return &command.DeletePolicy{Name: a.word()}
+		return &command.DeletePolicy{Name: a.word(), Namespace: a.get("namespace", "")}
 	case "put-namespace":
 		return &command.PutNamespace{Id: a.word(), Path: a.word()}
 	case "delete-namespace":
 		return &command.DeleteNamespace{Id: a.word()}
+	case "create-namespace":
+		cmd := createNamespace(a.word(), a.word())
+		cmd.TokenMount.Path = a.get("mount_path", cmd.TokenMount.Path)
+		cmd.TokenMount.Namespace = a.get("mount_namespace", cmd.TokenMount.Namespace)
+		return cmd
+	case "close-namespace":
+		return &command.CloseNamespace{Id: a.word(), Parent: a.get("parent", "")}
+	case "tidy":
+		return &command.OpenTidy{Namespace: a.get("namespace", "")}
 	case "init":
 		return initCommand()
 	}
@@ -258,7 +283,13 @@ func (s *script) result(r fsm.Result) []string {
 	}
 	out := fmt.Sprintf("ok %d", r.Seq)
 	if r.Repeated {
-		out += " repeated " + r.Lease.ID
+		out += " repeated"
+	}
+	if r.Repeated && r.Lease != nil {
+		out += " " + r.Lease.ID
+	}
+	if r.Lease != nil && len(r.Lease.Data) > 0 {
+		out += fmt.Sprintf(" data %q", r.Lease.Data)
 	}
 	if r.Cap != nil {
 		out += fmt.Sprintf(" capped %s to %s", r.Cap.Wanted, r.Cap.Limit)
@@ -290,6 +321,27 @@ func (s *script) restart() []string {
 		s.t.Errorf("hash after the restart is %s, want %s", after, before)
 	}
 	return []string{"restarted"}
+}
+
+// list shows a page of accessors or of one level of a mount's entries.
+func (s *script) list(what string, a *args) (out []string) {
+	limit := int(a.number("limit"))
+	after := a.get("after", "")
+	s.s.Read(func(v *fsm.View) {
+		var more bool
+		if what == "accessors" {
+			out, more = v.Accessors(a.get("namespace", ""), after, limit)
+		} else {
+			out, more = v.EntryLevel(a.word(), a.get("below", ""), after, limit)
+		}
+		if more {
+			out = append(out, "and more")
+		}
+	})
+	if len(out) == 0 {
+		return []string{"nothing"}
+	}
+	return out
 }
 
 // due lists what wants the leader now.
