@@ -226,6 +226,16 @@ func (c *core) checkJobs() error {
 	return errors.Join(errs...)
 }
 
+// EntryForgetLimit is how many entries one command may remove.
+const EntryForgetLimit = entryForgetLimit
+
+// EntryCount is the number of entries that are stored, expired ones too.
+func (s *State) EntryCount() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.core.entries.Len()
+}
+
 // SplitEntry returns the time and the framed commands of an entry that EncodeEntry made.
 func SplitEntry(entry []byte) (now lease.Time, framed [][]byte) {
 	rest := entry[2:]

@@ -65,10 +65,17 @@ func TestModel(t *testing.T) {
 // runList runs the list of a seed.
 func runList(t *testing.T, seed uint64, talk bool) error {
 	w := newWorld(t)
-	w.must(&command.PutNamespace{Id: "n1", Path: "team/"}, mountCommand(childMount, "n1", "db/", "fake"))
 	m := newModel()
 	m.now = w.now
+	m.namespaces["n1"] = &mNamespace{path: "team/"}
 	m.mounts[childMount] = &mMount{namespace: "n1", path: "db/"}
+	if seed%2 == 0 {
+		w.must(&command.PutNamespace{Id: "n1", Path: "team/"}) // as an earlier version made them
+	} else {
+		w.must(createNamespace("n1", "team/"))
+		m.mounts["m-token-n1"] = &mMount{namespace: "n1", path: "auth/token/"}
+	}
+	w.must(mountCommand(childMount, "n1", "db/", "fake"), mountCommand(loginMount, "", "auth/up/", "login"))
 	m.doomedBy = func(hash string) (job uint64) {
 		w.s.Read(func(v *fsm.View) {
 			if t := v.Token(hash); t != nil {
@@ -104,7 +111,7 @@ func (m *model) follow(w *world, g *generator, cmd fsm.Command, r fsm.Result) er
 	if err := m.apply(w.now, cmd, r); err != nil {
 		return err
 	}
-	if r.Job != nil {
+	if r.Job != nil && !slices.Contains(g.opened, r.Job.ID) {
 		g.opened = append(g.opened, r.Job.ID)
 	}
 	for job := range m.jobs { // several token leases ended by one command have a job each

@@ -34,9 +34,11 @@ func (m *model) apply(now lease.Time, cmd fsm.Command, r fsm.Result) error {
 	case *command.RenewToken:
 		want = m.renewToken(c)
 	case *command.UseToken:
-		want = m.useToken(c)
+		if want = m.useToken(c); want == "" && r.Lease != nil && string(r.Lease.Data) != m.tokenLease(c.Hash).data {
+			return fmt.Errorf("the use gives %q, want %q", r.Lease.Data, m.tokenLease(c.Hash).data)
+		}
 	case *command.CreateToken:
-		want = m.createToken(c)
+		want = m.createToken(c, r)
 	case *command.Revoke:
 		for _, id := range c.Ids {
 			if l := m.leases[id]; l != nil && l.namespace == c.Namespace {
@@ -52,8 +54,6 @@ func (m *model) apply(now lease.Time, cmd fsm.Command, r fsm.Result) error {
 	case *command.OpenJob:
 		sel := c.Selector
 		m.openJob(r.Job.ID, func(l *mLease) bool { return l.namespace == sel.Namespace && below(sel.Value, l.id) }, c.Force)
-	case *command.DisableMount:
-		want = m.disable(c, r)
 	case *command.Claim:
 		return m.claim(c, r)
 	case *command.Finish:
@@ -66,7 +66,7 @@ func (m *model) apply(now lease.Time, cmd fsm.Command, r fsm.Result) error {
 	return wantErr(r, want)
 }
 
-// applyRest is the part of apply that is about leadership, jobs and mounts.
+// applyRest is the part of apply that is about leadership and jobs.
 func (m *model) applyRest(cmd fsm.Command, r fsm.Result) error {
 	var want string
 	switch c := cmd.(type) {
@@ -74,28 +74,9 @@ func (m *model) applyRest(cmd fsm.Command, r fsm.Result) error {
 		return m.sweep(c, r)
 	case *command.Epoch:
 		want = m.openEpoch(c)
-	case *command.TuneMount:
-		mt := m.mounts[c.Id]
-		if mt == nil {
-			want = "no mount entry found"
-			break
-		}
-		mt.defaultTTL, mt.max, mt.attempts = time.Duration(c.Config.DefaultTtl), time.Duration(c.Config.MaxTtl), int(c.Config.RevokeAttempts)
-	case *command.EnableMount:
-		for _, mt := range m.mounts {
-			if mt.namespace == c.Namespace && mt.path == c.Path {
-				want = "already in use"
-			}
-		}
-		if want == "" && m.mounts[c.Id] != nil {
-			want = "is in use"
-		}
-		if want == "" {
-			m.mounts[c.Id] = &mMount{namespace: c.Namespace, path: c.Path}
-		}
 	case *command.Tick:
 	default:
-		return fmt.Errorf("the model knows no %T", cmd)
+		return m.applyConfig(cmd, r)
 	}
 	return wantErr(r, want)
 }
@@ -141,6 +122,7 @@ func (m *model) issue(g *command.Grant, r fsm.Result, begin func(*mLease), kind 
 		return nil
 	}
 	l := m.newLease(g, kind)
+	l.seq = r.Seq
 	begin(l)
 	m.leases[l.id] = l
 	if k := g.Idempotency; k != nil {
@@ -259,20 +241,27 @@ func (m *model) useToken(c *command.UseToken) string {
 	return ""
 }
 
-func (m *model) createToken(c *command.CreateToken) string {
+func (m *model) createToken(c *command.CreateToken, r fsm.Result) string {
 	t := c.Token
+	mount, want := m.tokenLeasedBy(c)
 	switch {
+	case want != "":
+		return want
 	case m.tokens[t.Hash] != nil:
 		return "duplicate ID"
 	case t.Parent != "" && !m.alive(t.Parent):
 		return "no parent found"
 	}
-	l := &mLease{id: t.LeaseId, mount: tokenMount, owner: t.Hash, kind: lease.OfToken, renewable: t.Renewable, issued: m.now,
+	l := &mLease{id: t.LeaseId, namespace: t.Namespace, mount: mount, owner: t.Hash, kind: lease.OfToken, renewable: t.Renewable,
+		issued: m.now, seq: r.Seq, data: string(c.Data),
 		ttl: time.Duration(c.Ttl), max: time.Duration(t.ExplicitMaxTtl), period: time.Duration(t.Period)}
+	if role := time.Duration(c.MaxTtl); role > 0 && l.period == 0 && (l.max == 0 || role < l.max) {
+		l.max = role
+	}
 	ttl, _ := m.grant(l, m.now, l.ttl)
 	l.expires = m.now.Add(ttl)
 	m.leases[l.id] = l
-	m.tokens[t.Hash] = &mToken{hash: t.Hash, parent: t.Parent, lease: l.id, uses: int(t.NumUses)}
+	m.tokens[t.Hash] = &mToken{hash: t.Hash, parent: t.Parent, lease: l.id, namespace: t.Namespace, uses: int(t.NumUses)}
 	return ""
 }
 
@@ -290,113 +279,6 @@ func (m *model) expire(c *command.Expire) string {
 			continue
 		}
 		m.end(l, false)
-	}
-	return ""
-}
-
-func (m *model) disable(c *command.DisableMount, r fsm.Result) string {
-	mt := m.mounts[c.Id]
-	if mt == nil {
-		return ""
-	}
-	if c.Id == tokenMount {
-		return "cannot be disabled"
-	}
-	mt.disabled = true
-	m.openJob(r.Job.ID, func(l *mLease) bool { return l.mount == c.Id }, false)
-	return ""
-}
-
-func (m *model) claim(c *command.Claim, r fsm.Result) error {
-	if c.Epoch != m.epoch {
-		return wantErr(r, "newer leader")
-	}
-	granted := map[string]bool{}
-	for _, l := range r.Leases {
-		granted[l.ID] = true
-		if l.Ending.Claim != r.Seq || l.Fence != r.Seq {
-			return fmt.Errorf("%s: claim %d and fence %d, want %d (S14)", l.ID, l.Ending.Claim, l.Fence, r.Seq)
-		}
-	}
-	for _, id := range c.Ids {
-		l := m.leases[id]
-		possible := l != nil && l.kind == lease.Target && (l.dead || l.ending)
-		if possible && l.nextKnown {
-			possible = l.next <= m.now
-		}
-		certain := possible && l.ending && l.nextKnown
-		if granted[id] && !possible || !granted[id] && certain {
-			return fmt.Errorf("%s claimed: %v; model: %+v", id, granted[id], l)
-		}
-		if granted[id] {
-			l.ending, l.dead = true, true
-			l.claim, l.next, l.nextKnown = r.Seq, m.now.Add(time.Duration(c.Lapse)), true
-		}
-	}
-	return nil
-}
-
-func (m *model) outcome(id string, claim uint64, then func(*mLease)) string {
-	l := m.leases[id]
-	if l == nil || claim == 0 || l.claim != claim {
-		return "changed meanwhile"
-	}
-	then(l)
-	return ""
-}
-
-func (m *model) fail(l *mLease, c *command.Fail, r fsm.Result) {
-	if l.force || r.Count > 0 && m.maybeForced(l) {
-		delete(m.leases, l.id)
-		return
-	}
-	l.attempts++
-	l.claim = 0
-	l.next, l.nextKnown = m.now.Add(time.Duration(c.RetryAfter)), true
-	quick := 6
-	if mt := m.mounts[l.mount]; mt != nil && mt.attempts != 0 {
-		quick = mt.attempts
-	}
-	if c.Permanent || l.attempts >= quick || l.irrevocable {
-		l.irrevocable = true
-		l.next = m.now.Add(time.Hour)
-	}
-	m.settleNext(l)
-}
-
-// maybeForced: a job with force that is still marking may have come by.
-func (m *model) maybeForced(l *mLease) bool {
-	if l.maybeForce {
-		return true
-	}
-	for _, job := range l.jobs {
-		if m.jobs[job] {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *model) sweep(c *command.Sweep, r fsm.Result) error {
-	if c.Epoch != m.epoch {
-		return wantErr(r, "newer leader")
-	}
-	if _, marking := m.jobs[c.Job]; !marking {
-		return wantErr(r, "changed meanwhile")
-	}
-	return wantErr(r, "")
-}
-
-func (m *model) openEpoch(c *command.Epoch) string {
-	if c.Term < m.epoch {
-		return "newer leader"
-	}
-	m.epoch = c.Term
-	for _, l := range m.leases {
-		if l.claim != 0 {
-			l.claim, l.next, l.nextKnown = 0, m.now, true
-			m.settleNext(l)
-		}
 	}
 	return ""
 }

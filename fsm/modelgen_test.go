@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/leasehold/leasehold/fsm"
@@ -27,8 +28,12 @@ type claimed struct {
 	claim uint64
 }
 
-// childMount is a mount of namespace n1 at the same path as one of the root namespace.
-const childMount = "m-n1-db"
+// childMount is a mount of namespace n1 at the same path as one of the root namespace; loginMount is an
+// auth method.
+const (
+	childMount = "m-n1-db"
+	loginMount = "m-up"
+)
 
 // paths that prefixes cover, or nearly.
 var modelPaths = map[string][]string{
@@ -39,7 +44,7 @@ var modelPaths = map[string][]string{
 }
 
 var modelPrefixes = []string{"db", "db/creds", "db/creds/ro", "db/creds/ro/x", "db/creds/ro/1", "locks", "locks/a", "locks/a/b",
-	"slots", "auth", "auth/token/create", "auth/token/create/ht1", "auth/token/create/ht", "none", ""}
+	"slots", "auth", "auth/token/create", "auth/token/create/ht1", "auth/token/create/ht", "auth/up", "sys/wrapping", "none", ""}
 
 func (g *generator) pick(list []string) string { return list[g.IntN(len(list))] }
 
@@ -61,7 +66,9 @@ func (g *generator) token() string { return g.pick(g.tokens) }
 // some lease, there or not.
 func (g *generator) anyID() string {
 	if g.IntN(8) == 0 {
-		return "auth/token/create/h" + g.token()
+		if t := g.m.tokens[g.token()]; t != nil {
+			return t.lease
+		}
 	}
 	return g.id(g.mountID())
 }
@@ -79,8 +86,8 @@ func (g *generator) increment() int64 {
 }
 
 func (g *generator) namespaceOf(id string) string {
-	if len(id) > 3 && id[len(id)-3:] == ".n1" && g.IntN(20) > 0 {
-		return "n1"
+	if _, ns, found := strings.Cut(id, "."); found && g.IntN(20) > 0 {
+		return ns
 	}
 	return ""
 }
@@ -113,7 +120,9 @@ func (m *model) pathOf(mount string) string {
 }
 
 func (g *generator) next() fsm.Command {
-	switch n := g.IntN(100); {
+	switch n := g.IntN(112); {
+	case n >= 100:
+		return g.configCommand()
 	case n < 16:
 		return &command.Issue{Grant: g.grant(g.pick([]string{plainMount, plainMount, otherMount}))}
 	case n < 28:
@@ -138,16 +147,7 @@ func (g *generator) tokenCommand() fsm.Command {
 		if g.IntN(6) == 0 || parent == hash {
 			parent = ""
 		}
-		g.tokens = append(g.tokens, hash)
-		cmd := createToken(hash, parent, time.Duration(g.ttl()))
-		cmd.Token.NumUses = int32(max(0, g.IntN(6)-3))
-		if g.IntN(4) == 0 {
-			cmd.Token.Period = g.ttl()
-		}
-		if g.IntN(4) == 0 {
-			cmd.Token.ExplicitMaxTtl = g.ttl()
-		}
-		return cmd
+		return g.createToken(hash, parent)
 	case 3:
 		return &command.RenewToken{Hash: hash, Increment: g.ttl()}
 	case 4:
@@ -246,24 +246,6 @@ func (g *generator) job() uint64 {
 		return 5
 	}
 	return g.opened[g.IntN(len(g.opened))]
-}
-
-func (g *generator) mountCommand() fsm.Command {
-	id := g.mountID()
-	switch g.IntN(4) {
-	case 0:
-		return &command.DisableMount{Id: g.pick([]string{id, id, tokenMount, "none"})}
-	case 1, 2:
-		g.mounts++
-		ns := ""
-		if id == childMount {
-			ns = "n1"
-		}
-		return mountCommand(fmt.Sprintf("again-%d", g.IntN(g.mounts)+1), ns, g.m.pathOf(id), "fake")
-	default:
-		return &command.TuneMount{Id: id, Config: &command.MountConfig{DefaultTtl: int64(time.Duration(g.IntN(3)) * time.Minute),
-			MaxTtl: int64(time.Duration(g.IntN(3)) * 10 * time.Minute), RevokeAttempts: int32(g.IntN(4))}}
-	}
 }
 
 // pause is how far log time moves before the next command.

@@ -25,6 +25,13 @@ type model struct {
 	mounts map[string]*mMount
 	jobs   map[uint64]bool // still marking; true: with force
 	keys   map[string]mKey
+
+	namespaces map[string]*mNamespace // by ID, without the root namespace
+	policies   map[string]string      // by namespace and name
+	entries    map[string]mEntry      // by mount and key
+	policyAges map[string]string      // all policies of a namespace, by it and what the state says is their version
+	tidying    uint64                 // the tidy job
+	tidied     string                 // how far it has come
 	// doomedBy is the job that the state machine says sweeps a token, 0 for none.
 	doomedBy func(hash string) uint64
 }
@@ -36,6 +43,9 @@ type mLease struct {
 	issued, expires             lease.Time // expires 0: never
 	ttl, max, period            time.Duration
 	generation                  uint64
+
+	seq  uint64
+	data string
 
 	dead bool     // revoked by whatever; there is no way back
 	jobs []uint64 // those that will end it
@@ -52,9 +62,9 @@ type mLease struct {
 }
 
 type mToken struct {
-	hash, parent, lease string
-	uses                int
-	dead                bool
+	hash, parent, lease, namespace string
+	uses                           int
+	dead                           bool
 }
 
 type mMount struct {
@@ -71,8 +81,10 @@ type mKey struct {
 
 func newModel() *model {
 	m := &model{leases: map[string]*mLease{}, tokens: map[string]*mToken{}, mounts: map[string]*mMount{},
-		jobs: map[uint64]bool{}, keys: map[string]mKey{}}
-	for id, path := range map[string]string{tokenMount: "auth/token/", plainMount: "locks/", otherMount: "slots/", targetMnt: "db/"} {
+		jobs: map[uint64]bool{}, keys: map[string]mKey{}, namespaces: map[string]*mNamespace{}, policies: map[string]string{},
+		entries: map[string]mEntry{}, policyAges: map[string]string{}}
+	for id, path := range map[string]string{tokenMount: "auth/token/", plainMount: "locks/", otherMount: "slots/", targetMnt: "db/",
+		loginMount: "auth/up/"} {
 		m.mounts[id] = &mMount{path: path}
 	}
 	l := &mLease{id: "auth/token/root/h" + rootHash, mount: tokenMount, owner: rootHash, kind: lease.OfToken, issued: start}
@@ -260,18 +272,7 @@ func (m *model) sync(v *fsm.View) error {
 			delete(m.tokens, l.owner)
 		}
 	}
-	for id, mt := range m.mounts {
-		if v.Mount(id) != nil {
-			continue
-		}
-		for _, l := range m.leases {
-			if l.mount == id || !mt.disabled {
-				return fmt.Errorf("mount %s is gone; disabled: %v", id, mt.disabled)
-			}
-		}
-		delete(m.mounts, id)
-	}
-	return nil
+	return m.syncConfig(v)
 }
 
 // compare checks all that can be seen of every lease and token.
@@ -305,7 +306,7 @@ func (m *model) compare(v *fsm.View) error {
 	if got := v.TokenCount(); got != len(m.tokens) {
 		return fmt.Errorf("%d tokens, want %d", got, len(m.tokens))
 	}
-	return nil
+	return m.compareConfig(v)
 }
 
 func (m *model) newLease(g *command.Grant, kind lease.Kind) *mLease {
@@ -323,7 +324,7 @@ func (m *model) refused(g *command.Grant) (reason, repeated string) {
 	switch {
 	case mt == nil || mt.namespace != g.Namespace:
 		return "route entry not found", ""
-	case mt.disabled:
+	case m.unusable(mt):
 		return "tainted", ""
 	case !m.alive(g.Owner):
 		return "permission denied", ""

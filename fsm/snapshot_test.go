@@ -21,6 +21,15 @@ func snapshotOf(t testing.TB, s *fsm.State) []byte {
 	return buf.Bytes()
 }
 
+func restoredCopy(t testing.TB, s *fsm.State) *fsm.State {
+	t.Helper()
+	restored := fsm.New()
+	if err := restored.Restore(bytes.NewReader(snapshotOf(t, s))); err != nil {
+		t.Fatal(err)
+	}
+	return restored
+}
+
 // S22: a damaged snapshot is refused, wherever the damage is, and the state it was to replace is
 // untouched.
 func TestS22_DamagedSnapshotsAreRefused(t *testing.T) {
