@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -10,9 +12,13 @@ import (
 // use. The nil ACL allows nothing.
 type ACL struct {
 	root     bool
-	exact    map[string]*rule
-	prefixes prefixTable
-	segments *segmentTree // nil if no pattern has a "+"
+	rules    map[string]*rule // by pattern
+	prefixes prefixTable      // those that end in "*" and have no "+"
+	segments *segmentTree     // nil if no pattern has a "+"
+	depth    int              // segments of the longest pattern with a "+"
+
+	literalsOnce sync.Once
+	literals     []string // see grantingLiterals
 }
 
 // Request is what a caller asks.
@@ -54,7 +60,7 @@ type Decision struct {
 // NewACL compiles policies. Nil policies are left out. The root policy allows everything, whatever
 // else is there.
 func NewACL(policies ...*Policy) *ACL {
-	rules := map[string]*rule{}
+	total := 0
 	for _, p := range policies {
 		if p == nil {
 			continue
@@ -62,37 +68,75 @@ func NewACL(policies ...*Policy) *ACL {
 		if p.root {
 			return &ACL{root: true}
 		}
+		total += len(p.Rules)
+	}
+	m := merger{rules: make(map[string]*rule, total), left: total}
+	for _, p := range policies {
+		if p == nil {
+			continue
+		}
 		for i := range p.Rules {
-			add(rules, &p.Rules[i])
+			m.add(&p.Rules[i])
 		}
 	}
-	a := &ACL{exact: map[string]*rule{}}
-	prefixes := map[string]*rule{}
-	for pattern, r := range rules {
+	if len(m.rules) < total/2 {
+		// Most patterns came more than once: the room for all of them is not kept.
+		fresh := make(map[string]*rule, len(m.rules))
+		maps.Copy(fresh, m.rules)
+		m.rules = fresh
+	}
+	return compile(m.rules)
+}
+
+// compile makes the merged rules ready for search.
+func compile(rules map[string]*rule) *ACL {
+	a := &ACL{rules: rules}
+	prefixes := 0
+	for _, r := range rules {
+		if r.glob && r.plus == 0 {
+			prefixes++
+		}
+	}
+	entries := make([]prefixEntry, 0, prefixes)
+	for _, r := range rules {
 		switch {
 		case r.plus > 0:
 			if a.segments == nil {
 				a.segments = &segmentTree{}
 			}
 			a.segments.insert(r)
+			a.depth = max(a.depth, 1+strings.Count(r.body, "/"))
 		case r.glob:
-			prefixes[r.body] = r
-		default:
-			a.exact[pattern] = r
+			entries = append(entries, prefixEntry{r.body, r})
 		}
 	}
-	a.prefixes = newPrefixTable(prefixes)
+	a.prefixes = newPrefixTable(entries)
 	a.segments.build()
 	return a
 }
 
+// merger collects the rules of many policies by pattern.
+type merger struct {
+	rules map[string]*rule
+	left  int    // rules that are still to be added
+	slab  []rule // merged rules are allocated in blocks
+}
+
+// slabRules is how many rules are allocated at once.
+const slabRules = 64
+
 // add merges a policy's rule into that of its pattern.
-func add(rules map[string]*rule, from *Rule) {
-	r := rules[from.Path]
+func (m *merger) add(from *Rule) {
+	r := m.rules[from.Path]
 	if r == nil {
-		r = newRule(from.Path)
-		rules[from.Path] = r
+		if len(m.slab) == 0 {
+			m.slab = make([]rule, min(slabRules, m.left))
+		}
+		r, m.slab = &m.slab[0], m.slab[1:]
+		r.setPattern(from.Path)
+		m.rules[from.Path] = r
 	}
+	m.left--
 	if r.granted.Has(Deny) {
 		return
 	}
@@ -104,13 +148,21 @@ func add(rules map[string]*rule, from *Rule) {
 	if !from.Own {
 		r.unscoped |= from.Capabilities
 	}
-	c := r.constraints
-	if c == nil {
-		c = &constraints{}
+	if !from.restricts() {
+		return
 	}
-	if c.add(from); !c.empty() {
-		r.constraints = c
+	if r.constraints == nil {
+		r.constraints = &constraints{}
 	}
+	r.constraints.add(from)
+}
+
+// Len is the number of patterns, after merging: what the ACL costs in memory grows with it.
+func (a *ACL) Len() int {
+	if a == nil {
+		return 0
+	}
+	return len(a.rules)
 }
 
 // Root reports whether the ACL allows everything.
@@ -169,11 +221,7 @@ func (a *ACL) Capabilities(path string) []string {
 	if a.Root() {
 		return []string{"root"}
 	}
-	r := a.find(path, strings.HasSuffix(path, "/"))
-	if r == nil || r.granted == 0 || r.granted.Has(Deny) {
-		return []string{"deny"}
-	}
-	return r.granted.Names()
+	return a.find(path, strings.HasSuffix(path, "/")).names()
 }
 
 // find returns the rule that counts for a path, nil if none matches.
@@ -183,7 +231,7 @@ func (a *ACL) find(path string, list bool) *rule {
 	}
 	path = strings.TrimLeft(path, "/")
 	if !list {
-		if r := a.exact[path]; r != nil {
+		if r := a.exact(path); r != nil {
 			return r
 		}
 		w := walk{path: path, best: a.prefixes.longest(path)}
@@ -193,11 +241,11 @@ func (a *ACL) find(path string, list bool) *rule {
 	if !strings.HasSuffix(path, "/") {
 		path += "/"
 	}
-	if r := a.exact[path]; r != nil {
+	if r := a.exact(path); r != nil {
 		return r
 	}
 	bare := path[:len(path)-1]
-	if r := a.exact[bare]; r != nil && r.speaksOfList() {
+	if r := a.exact(bare); r != nil && r.speaksOfList() {
 		return r
 	}
 	w := walk{path: path, best: a.prefixes.longest(path)}
@@ -205,6 +253,14 @@ func (a *ACL) find(path string, list bool) *rule {
 	w.path, w.bare = bare, true
 	w.through(a.segments)
 	return w.best
+}
+
+// exact returns the rule whose pattern is literally path.
+func (a *ACL) exact(path string) *rule {
+	if r := a.rules[path]; r != nil && r.exact() {
+		return r
+	}
+	return nil
 }
 
 // speaksOfList: a rule that matches a folder's path only without its slash counts for listing only

@@ -1,9 +1,11 @@
 package policy
 
-// Names of the built-in policies. Root cannot be written or deleted, default cannot be deleted.
+// Names of the built-in policies. Root and that of wrapping tokens cannot be written or deleted,
+// default cannot be deleted.
 const (
-	RootName    = "root"
-	DefaultName = "default"
+	RootName     = "root"
+	DefaultName  = "default"
+	WrappingName = "response-wrapping"
 )
 
 // Root returns the policy that allows everything. It has no text, and no text makes another.
@@ -54,6 +56,17 @@ path "sys/wrapping/lookup" {
     capabilities = ["update"]
 }
 path "sys/wrapping/unwrap" {
+    capabilities = ["update"]
+}
+`
+
+// ResponseWrapping is the text of the policy that wrapping tokens carry, and nobody else can: it is
+// not kept and cannot be changed. Such a token opens what it wraps and reads nothing.
+const ResponseWrapping = `# A wrapping token may open what it wraps, and look at when it was made.
+path "sys/wrapping/unwrap" {
+    capabilities = ["update"]
+}
+path "sys/wrapping/lookup" {
     capabilities = ["update"]
 }
 `

@@ -61,13 +61,45 @@ path "x*" { policy = "write" }
 	}
 	f.Fuzz(func(t *testing.T, path string, sudo bool) {
 		for _, need := range []policy.Capability{policy.Read, policy.Update, policy.List} {
-			got := a.Check(policy.Request{Path: path, Capability: need, Sudo: sudo})
-			if want := ref.check(path, need, sudo); got != want {
+			req := policy.Request{Path: path, Capability: need, Sudo: sudo}
+			got := a.Check(req)
+			if want := ref.check(req); got != want {
 				t.Errorf("%s %q, sudo %v:\n got %+v\nwant %+v", need, path, sudo, got, want)
 			}
 		}
 		if caps := a.Capabilities(path); len(caps) == 0 {
 			t.Errorf("Capabilities(%q): got none, want at least deny", path)
+		}
+	})
+}
+
+// Whatever the policy and the path, the decision is the reference's: both are given as text.
+func FuzzPolicyAndPath(f *testing.F) {
+	for _, text := range []string{policy.Default, policy.ResponseWrapping, `path "a/+/b*" { policy = "deny" } path "a/*" { policy = "sudo" }`,
+		`path "+/+" { capabilities = ["list"] lease_scope = "own" } path "a/" { policy = "read" }`, `{"path": {"*": {"policy": "write"}}}`,
+		`path "p" { capabilities = ["update"] required_parameters = ["x"] } path "p" { capabilities = ["create"] max_wrapping_ttl = 9 }`} {
+		f.Add(text, "a/x/b/")
+		f.Add(text, "sys/wrapping/lookup")
+	}
+	f.Fuzz(func(t *testing.T, text, path string) {
+		if len(text) > 4096 || len(path) > 512 {
+			return // the reference is slow
+		}
+		p, err := policy.Parse("fuzz", text)
+		if err != nil {
+			return
+		}
+		a, ref := policy.NewACL(p), reference(p.Rules)
+		for _, req := range []policy.Request{
+			{Path: path, Capability: policy.Read}, {Path: path, Capability: policy.List, Sudo: true},
+			{Path: path, Capability: policy.Create | policy.Update, Params: map[string]any{"x": "y"}},
+		} {
+			if got, want := a.Check(req), ref.check(req); got != want {
+				t.Errorf("%+v under %s:\n got %+v\nwant %+v", req, text, got, want)
+			}
+		}
+		if caps := a.Capabilities(path); caps[0] != "deny" && !a.Reaches(path) {
+			t.Errorf("%q under %s: got %v, but not reached", path, text, caps)
 		}
 	})
 }

@@ -19,8 +19,9 @@ type rule struct {
 	constraints *constraints
 }
 
-func newRule(pattern string) *rule {
-	r := &rule{pattern: pattern}
+// setPattern begins a rule that grants nothing yet.
+func (r *rule) setPattern(pattern string) {
+	r.pattern = pattern
 	r.body, r.glob = strings.CutSuffix(pattern, "*")
 	r.wild = len(r.body)
 	at := 0
@@ -31,7 +32,6 @@ func newRule(pattern string) *rule {
 		}
 		at += len(segment) + 1
 	}
-	return r
 }
 
 // outranks reports whether r counts when both r and s match a path. It is a total order.
@@ -55,28 +55,28 @@ func (r *rule) outranks(s *rule) bool {
 // prefixTable finds the longest of many prefixes of a string: a binary search, then a walk from a
 // prefix to the next shorter one that begins it.
 type prefixTable struct {
-	prefixes []string // sorted
-	rules    []*rule
-	shorter  []int32 // the index of the longest other prefix that begins this one; -1 if none
+	entries []prefixEntry // sorted
+	shorter []int32       // the index of the longest other prefix that begins this one; -1 if none
 }
 
-func newPrefixTable(rules map[string]*rule) prefixTable {
-	t := prefixTable{prefixes: make([]string, 0, len(rules))}
-	for prefix := range rules {
-		t.prefixes = append(t.prefixes, prefix)
-	}
-	slices.Sort(t.prefixes)
+type prefixEntry struct {
+	prefix string
+	rule   *rule
+}
+
+// newPrefixTable takes entries over. No two have the same prefix.
+func newPrefixTable(entries []prefixEntry) prefixTable {
+	slices.SortFunc(entries, func(a, b prefixEntry) int { return cmp.Compare(a.prefix, b.prefix) })
+	t := prefixTable{entries: entries, shorter: make([]int32, len(entries))}
 	var open []int32 // prefixes of the current one, each beginning the next
-	for i, prefix := range t.prefixes {
-		for len(open) > 0 && !strings.HasPrefix(prefix, t.prefixes[open[len(open)-1]]) {
+	for i := range entries {
+		for len(open) > 0 && !strings.HasPrefix(entries[i].prefix, entries[open[len(open)-1]].prefix) {
 			open = open[:len(open)-1]
 		}
-		parent := int32(-1)
+		t.shorter[i] = -1
 		if len(open) > 0 {
-			parent = open[len(open)-1]
+			t.shorter[i] = open[len(open)-1]
 		}
-		t.shorter = append(t.shorter, parent)
-		t.rules = append(t.rules, rules[prefix])
 		open = append(open, int32(i))
 	}
 	return t
@@ -85,17 +85,17 @@ func newPrefixTable(rules map[string]*rule) prefixTable {
 func (t *prefixTable) longest(s string) *rule {
 	// All entries between the longest prefix of s and s itself, in byte order, begin with that
 	// prefix. So it is the last entry that does not come after s, or one that this entry begins with.
-	i, found := slices.BinarySearchFunc(t.prefixes, s, cmp.Compare[string])
+	i, found := slices.BinarySearchFunc(t.entries, s, func(e prefixEntry, s string) int { return cmp.Compare(e.prefix, s) })
 	if !found {
 		i--
 	}
 	if i < 0 {
 		return nil
 	}
-	shared := commonLength(t.prefixes[i], s)
+	shared := commonLength(t.entries[i].prefix, s)
 	for j := int32(i); j >= 0; j = t.shorter[j] {
-		if len(t.prefixes[j]) <= shared {
-			return t.rules[j]
+		if len(t.entries[j].prefix) <= shared {
+			return t.entries[j].rule
 		}
 	}
 	return nil
@@ -115,9 +115,9 @@ func commonLength(a, b string) int {
 type segmentTree struct {
 	literal map[string]*segmentTree
 	plus    *segmentTree
-	exact   *rule            // the pattern that ends here
-	globs   map[string]*rule // while building: patterns that end here in "<key>*"
-	globTab prefixTable      // the same, once built
+	exact   *rule         // the pattern that ends here
+	globs   []prefixEntry // while building: patterns that end here in "<prefix>*"
+	globTab prefixTable   // the same, once built
 }
 
 func (t *segmentTree) insert(r *rule) {
@@ -133,10 +133,7 @@ func (t *segmentTree) insert(r *rule) {
 		t.exact = r
 		return
 	}
-	if t.globs == nil {
-		t.globs = map[string]*rule{}
-	}
-	t.globs[last] = r
+	t.globs = append(t.globs, prefixEntry{last, r})
 }
 
 func (t *segmentTree) child(segment string) *segmentTree {

@@ -17,8 +17,9 @@ type constraints struct {
 	required         []string
 }
 
-func (c *constraints) empty() bool {
-	return c.minWrap == 0 && c.maxWrap == 0 && len(c.allowed) == 0 && len(c.denied) == 0 && len(c.required) == 0
+// restricts reports whether a rule restricts a request beyond its capability.
+func (r *Rule) restricts() bool {
+	return r.MinWrap != 0 || r.MaxWrap != 0 || len(r.Allowed) != 0 || len(r.Denied) != 0 || len(r.Required) != 0
 }
 
 // add merges a rule's restrictions in, as Vault does: shorter wrapping times and every name, the

@@ -123,9 +123,15 @@ func (p *Policy) addRule(path string, fields []item, line int) error {
 	return nil
 }
 
+// MaxPattern is the longest path pattern, in bytes: four times as long as a lease ID can be.
+const MaxPattern = 2048
+
 // checkPath refuses what would not mean what it seems to.
 func checkPath(path string, line int) error {
 	switch {
+	case len(path) > MaxPattern:
+		return fmt.Errorf("path %q: the pattern on line %d has %d bytes; at most %d are allowed", shorten(path), line,
+			len(path), MaxPattern)
 	case strings.Contains(path, "{{"):
 		return fmt.Errorf("path %q: templates such as {{identity.entity.id}} on line %d are not supported, "+
 			"since there are no identities to fill them in: write the path out, or put + for one segment", shorten(path), line)

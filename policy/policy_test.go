@@ -163,6 +163,7 @@ func TestParseErrorsNameLineAndRemedy(t *testing.T) {
 		{path(`denied_parameters = { "a" = "b" }`), `path "x/*": denied_parameters: expected "a" = [...] on line 3; an empty list means any value`},
 		{path(`denied_parameters = { "a" = [], "A" = [] }`), `path "x/*": denied_parameters: "A" is given twice, again on line 3`},
 		{path(`required_parameters = "a"`), `path "x/*": required_parameters: expected a list of strings, not "a", on line 3`},
+		{`path "` + strings.Repeat("x", policy.MaxPattern+1) + `" {}`, `path "` + strings.Repeat("x", 40) + `...": the pattern on line 1 has 2049 bytes; at most 2048 are allowed`},
 		{`path "x/+*" {}`, `path "x/+*": invalid use of wildcards ('+*' is forbidden) on line 1`},
 		{`path "x/{{identity.entity.id}}/*" {}`, `path "x/{{identity.entity.id}}/*": templates such as {{identity.entity.id}} on line 1 are not supported, since there are no identities to fill them in: write the path out, or put + for one segment`},
 		{`path "` + strings.Repeat("x", 50) + `" { policy = "" }`, `path "` + strings.Repeat("x", 40) + `...": invalid policy "" on line 1`},

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,31 +15,52 @@ import (
 // expression, all matches collected and sorted, equal patterns merged on the way.
 type reference []policy.Rule
 
-func (ref reference) check(path string, need policy.Capability, sudo bool) policy.Decision {
-	pattern, found := ref.pattern(strings.TrimLeft(path, "/"), need == policy.List)
+func (ref reference) check(req policy.Request) policy.Decision {
+	pattern, found := ref.pattern(strings.TrimLeft(req.Path, "/"), req.Capability&policy.List != 0)
 	d := policy.Decision{Rule: pattern}
-	if sudo {
+	if req.Sudo {
 		d.Missing = policy.Sudo
 	}
 	if !found {
-		d.Refusal, d.Missing = policy.NoRule, d.Missing|need
+		d.Refusal, d.Missing = policy.NoRule, d.Missing|req.Capability
 		return d
 	}
 	all, unscoped := ref.merged(pattern)
 	if all&policy.Deny != 0 {
-		d.Refusal, d.Missing = policy.DeniedByRule, d.Missing|need
+		d.Refusal, d.Missing = policy.DeniedByRule, d.Missing|req.Capability
 		return d
 	}
-	asked := d.Missing | need
+	sudo := d.Missing
 	d.Sudo = all&policy.Sudo != 0
-	d.Missing = asked &^ all
-	d.Allowed = d.Missing == 0
-	if !d.Allowed {
-		d.Refusal = policy.NotGranted
-		return d
+	d.Missing &^= all
+	if all&req.Capability == 0 {
+		d.Missing |= req.Capability
 	}
-	d.OwnOnly = asked&^unscoped != 0
+	switch {
+	case d.Missing != 0 || req.Capability == 0:
+		d.Refusal = policy.NotGranted
+	case !ref.wrapsWithin(pattern, req.WrapTTL):
+		d.Refusal = policy.BadWrapping
+	case req.Capability&(policy.Create|policy.Read|policy.Update|policy.Patch) != 0:
+		if d.Parameter = ref.badParameter(pattern, req.Params); d.Parameter != "" {
+			d.Refusal = policy.BadParameter
+		}
+	}
+	if d.Refusal == policy.NotRefused {
+		d.Allowed = true
+		d.OwnOnly = unscoped&req.Capability == 0 || sudo&^unscoped != 0
+	}
 	return d
+}
+
+// capabilities is what sys/capabilities answers.
+func (ref reference) capabilities(path string) []string {
+	pattern, found := ref.pattern(strings.TrimLeft(path, "/"), strings.HasSuffix(path, "/"))
+	all, _ := ref.merged(pattern)
+	if !found || all == 0 || all&policy.Deny != 0 {
+		return []string{"deny"}
+	}
+	return all.Names()
 }
 
 func (ref reference) merged(pattern string) (all, unscoped policy.Capability) {
@@ -145,70 +165,70 @@ func TestDecisionsAreThoseOfANaiveReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policies, ref := drawPolicies(t)
 		a := policy.NewACL(policies...)
+		other := policy.NewACL(rapid.Permutation(policies).Draw(t, "another order")...)
 		for range 8 {
-			path := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "ab", "", "+", "+a", "a*"}), 0, 5).
-				Draw(t, "segments"), "/")
-			need := rapid.SampledFrom([]policy.Capability{policy.Read, policy.Update, policy.List}).Draw(t, "need")
-			sudo := rapid.Bool().Draw(t, "sudo")
-			got := a.Check(policy.Request{Path: path, Capability: need, Sudo: sudo})
-			if want := ref.check(path, need, sudo); got != want {
-				t.Fatalf("%s %q, sudo %v:\n got %+v\nwant %+v\nrules %v", need, path, sudo, got, want, []policy.Rule(ref))
+			req := drawRequest(t, ref)
+			got := a.Check(req)
+			if want := ref.check(req); got != want {
+				t.Fatalf("%+v:\n got %+v\nwant %+v\nrules %+v", req, got, want, []policy.Rule(ref))
+			}
+			// Of several required parameters that are absent another one may be named.
+			turned := other.Check(req)
+			if turned.Parameter = got.Parameter; turned != got {
+				t.Fatalf("%+v: got %+v, with the policies in another order %+v\nrules %+v", req, got, turned, []policy.Rule(ref))
+			}
+			if got, want := a.Capabilities(req.Path), ref.capabilities(req.Path); !slices.Equal(got, want) {
+				t.Fatalf("capabilities on %q: got %v, want %v\nrules %+v", req.Path, got, want, []policy.Rule(ref))
+			}
+		}
+		checkRules(t, a.Rules(), ref)
+	})
+}
+
+// The same on one path, where all rules meet, so that merging and parameters are tried hard.
+func TestRestrictionsAreThoseOfANaiveReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var ref reference
+		var policies []*policy.Policy
+		for range rapid.IntRange(1, 3).Draw(t, "rules") {
+			r := drawRule(t, "p")
+			r.Path = "p"
+			r.Capabilities |= policy.Update
+			ref = append(ref, r)
+			policies = append(policies, &policy.Policy{Rules: []policy.Rule{r}})
+		}
+		a := policy.NewACL(policies...)
+		for range 16 {
+			req := drawRequest(t, ref)
+			req.Path = "p"
+			if got, want := a.Check(req), ref.check(req); got != want {
+				t.Fatalf("%+v:\n got %+v\nwant %+v\nrules %+v", req, got, want, []policy.Rule(ref))
 			}
 		}
 	})
 }
 
-// drawPolicies draws policies, writes them as text and has them parsed.
-func drawPolicies(t *rapid.T) ([]*policy.Policy, reference) {
-	var policies []*policy.Policy
-	var ref reference
-	segment := rapid.SampledFrom([]string{"a", "b", "ab", "", "+", "+", "+a", "a*"})
-	for range rapid.IntRange(1, 4).Draw(t, "policies") {
-		var rules []policy.Rule
-		for range rapid.IntRange(0, 8).Draw(t, "rules") {
-			r := policy.Rule{Path: strings.TrimLeft(strings.Join(rapid.SliceOfN(segment, 0, 5).Draw(t, "pattern"), "/"), "/")}
-			if rapid.Bool().Draw(t, "glob") && !strings.HasSuffix(r.Path, "+") {
-				r.Path += "*"
-			}
-			r.Capabilities = policy.Capability(rapid.IntRange(0, 63).Draw(t, "capabilities"))
-			if rapid.IntRange(0, 9).Draw(t, "deny") == 0 {
-				r.Capabilities = policy.Deny
-			}
-			r.Own = rapid.Bool().Draw(t, "own")
-			r.Line = 1 + len(rules)
-			rules = append(rules, r)
-		}
-		text := printRules(rules, rapid.Bool().Draw(t, "json"))
-		p, err := policy.Parse("drawn", text)
-		if err != nil {
-			t.Fatalf("Parse(%s): %v", text, err)
-		}
-		if !slices.EqualFunc(p.Rules, rules, func(a, b policy.Rule) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
-			t.Fatalf("Parse(%s)\n got %+v\nwant %+v", text, p.Rules, rules)
-		}
-		policies = append(policies, p)
-		ref = append(ref, rules...)
+// checkRules compares what an ACL says of itself with the reference.
+func checkRules(t *rapid.T, got []policy.Merged, ref reference) {
+	var patterns []string
+	for _, r := range ref {
+		patterns = append(patterns, r.Path)
 	}
-	return policies, ref
-}
-
-// printRules writes one rule to a line.
-func printRules(rules []policy.Rule, asJSON bool) string {
-	rule, scope, before, between, after := "path %q { capabilities = [%s] %s }", `lease_scope = "own"`, "", "\n", "\n"
-	if asJSON {
-		rule, scope, before, between, after = `{%q: {"capabilities": [%s]%s}}`, `, "lease_scope": "own"`, `{"path": [`, ",\n", "]}"
+	slices.Sort(patterns)
+	if patterns = slices.Compact(patterns); len(got) != len(patterns) {
+		t.Fatalf("got %d rules, want those of %q", len(got), patterns)
 	}
-	var lines []string
-	for _, r := range rules {
-		var names []string
-		for _, n := range r.Capabilities.Names() {
-			names = append(names, fmt.Sprintf("%q", n))
+	for i, r := range got {
+		all, unscoped := ref.merged(patterns[i])
+		names := []string{"deny"}
+		if all != 0 && all&policy.Deny == 0 {
+			names = all.Names()
 		}
-		own := ""
-		if r.Own {
-			own = scope
+		plain := pluses(r.Pattern) == 0
+		own := names[0] != "deny" && unscoped == 0
+		if r.Pattern != patterns[i] || !slices.Equal(r.Capabilities, names) || r.OwnOnly != own ||
+			r.Exact != (plain && !isGlob(r.Pattern)) || r.Prefix != (plain && isGlob(r.Pattern)) {
+			t.Fatalf("got %+v, want pattern %q with %v, own only %v", r, patterns[i], names, own)
 		}
-		lines = append(lines, fmt.Sprintf(rule, r.Path, strings.Join(names, ", "), own))
 	}
-	return before + strings.Join(lines, between) + after
 }
