@@ -150,7 +150,8 @@ func claim(ctx context.Context, r *request, key macKey, next *role) error {
 			if err != nil {
 				return err
 			}
-			if has || r.Now.Sub(o.Since) < settleTime {
+			// A claim of this role itself is left from an attempt that ended: it is this request's turn.
+			if has || o.Role != r.name && r.Now.Sub(o.Since) < settleTime {
 				return errRoleIDInUse
 			}
 		}

@@ -104,8 +104,11 @@ func (b *Backend) Login(ctx context.Context, req *backend.Request) (*backend.Log
 // findRole returns the role that has a role_id, with its name; nil if none has.
 func findRole(store backend.Store, key macKey, roleID string) (string, *role, error) {
 	o, _, err := lookOwner(store, key.roleIDKey(roleID))
-	if o == nil || err != nil {
+	if err != nil {
 		return "", nil, err
+	}
+	if o == nil {
+		o = &owner{} // a role is looked for all the same
 	}
 	ro, err := o.role(store)
 	if ro == nil || err != nil || subtle.ConstantTimeCompare([]byte(ro.RoleID), []byte(roleID)) != 1 {
