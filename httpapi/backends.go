@@ -41,7 +41,8 @@ func (s *Server) issue(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{
-		made: true, leaseID: issued.Lease.ID, renewable: issued.Lease.Renewable, duration: seconds(issued.Duration),
+		// With a key the client can come back for the lease, and may have it already.
+		made: req.IdempotencyKey == "", leaseID: issued.Lease.ID, renewable: issued.Lease.Renewable, duration: seconds(issued.Duration),
 		data: orNull(issued.Data), warnings: issued.Warnings, mountType: c.mount.Type,
 	}, nil
 }

@@ -10,6 +10,9 @@ type Row struct {
 	Sudo, Open bool
 	AnyToken   bool
 	Leader     bool
+	RootOnly   bool
+	Opens      bool
+	OneLease   bool
 	Canonical  string
 	Help       string
 }
@@ -22,7 +25,8 @@ func Rows() []Row {
 		for op := range opCount {
 			if r.verbs&(1<<op) != 0 {
 				rows = append(rows, Row{Path: r.path, Method: methods[op], Capability: op.capability(), Sudo: r.access == sudo,
-					Open: r.access == open, AnyToken: r.access == anyToken, Leader: r.where == onLeader, Canonical: r.canonical, Help: r.help})
+					Open: r.access == open, AnyToken: r.access == anyToken, Leader: r.where == onLeader, RootOnly: r.rootOnly,
+					Opens: r.opens, OneLease: r.oneLease != "", Canonical: r.canonical, Help: r.help})
 			}
 		}
 	}

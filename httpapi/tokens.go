@@ -96,6 +96,7 @@ func (s *Server) tokenAnswer(c *call, d described, bearer string) answer {
 func (s *Server) lookupSelf(c *call) (answer, error) {
 	bearer := c.bearer()
 	// Found by its own namespace: a token may be used in those below as well.
+	defer func(asked namespace) { c.ns = asked }(c.ns)
 	c.ns = c.home
 	d, ok, err := s.byBearer(c, bearer)
 	if err != nil {

@@ -206,19 +206,6 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	}
 }
 
-func TestWrappingIsRefusedAndNotIgnored(t *testing.T) {
-	r := newRig(t)
-	r.Enable("locks/", "lease", lease.MountConfig{})
-	got := r.root("POST", "locks/a", "", header("X-Vault-Wrap-TTL", "60s"))
-	want(t, "wrap", got, 400)
-	if strings.Contains(got.text, "lease_id\":\"locks") || len(r.root("LIST", "sys/leases/lookup/locks", "").errors()) != 0 {
-		t.Error("a lease was made for an answer that could not be wrapped")
-	}
-	want(t, "a bad TTL", r.root("GET", "sys/mounts", "", header("X-Vault-Wrap-TTL", "zz")), 400,
-		`error parsing X-Vault-Wrap-TTL header: time: invalid duration "zz"`)
-	want(t, "no TTL", r.root("GET", "sys/mounts", "", header("X-Vault-Wrap-TTL", "0")), 200)
-}
-
 func TestIdempotencyKey(t *testing.T) {
 	r := newRig(t)
 	r.Enable("locks/", "lease", lease.MountConfig{})

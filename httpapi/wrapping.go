@@ -147,6 +147,10 @@ func (s *Server) lookupWrapping(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if !c.nsKnown {
+		// Who has no token is not told which namespaces there are.
+		return answer{}, s.guard.deny(c, lessor.ErrBadWrapping)
+	}
 	w, err := s.lessor.LookupWrapping(c.ns.id, bearer, c.now)
 	if err != nil {
 		return answer{}, s.guard.deny(c, err)
