@@ -4,6 +4,7 @@ package all
 
 import (
 	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/kv"
 	leaseengine "github.com/leasehold/leasehold/backend/lease"
 	"github.com/leasehold/leasehold/backend/webhook"
 )
@@ -11,6 +12,7 @@ import (
 // List makes one of each.
 func List() []backend.Backend {
 	return []backend.Backend{
+		kv.New(),
 		leaseengine.New(),
 		webhook.New(webhook.Options{}),
 	}
