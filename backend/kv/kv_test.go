@@ -179,9 +179,9 @@ func TestReadShowsHowSoonToReadAgain(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	some := map[string]any{"a": "b"}
-	deep := any("bottom")
+	deep, lists := any("bottom"), any("bottom")
 	for range field.MaxDepth {
-		deep = map[string]any{"a": deep}
+		deep, lists = map[string]any{"a": deep}, []any{lists}
 	}
 	long := strings.Repeat("x", kv.MaxPath)
 	for _, test := range []struct {
@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		{"a large value", "a", map[string]any{"a": strings.Repeat("x", kv.MaxValue-7)}, lease.TooLarge,
 			"value: 261121 bytes as JSON, at most 261120 are kept: split it over several paths"},
 		{"a deep value", "a", map[string]any{"a": deep}, lease.Invalid, "value: nested deeper than 32 levels"},
-		{"a deep list", "a", map[string]any{"a": []any{deep}}, lease.Invalid, "value: nested deeper than 32 levels"},
+		{"a deep list", "a", map[string]any{"a": lists}, lease.Invalid, "value: nested deeper than 32 levels"},
 		{"bytes from a form", "a", map[string]any{"a": "secret\xff"}, lease.Invalid, "value: holds text that is not valid UTF-8"},
 		{"bytes further down", "a", map[string]any{"a": []any{map[string]any{"b": "secret\xff"}}}, lease.Invalid, "not valid UTF-8"},
 		{"a name of bytes", "a", map[string]any{"secret\xff": "a"}, lease.Invalid, "value: holds text that is not valid UTF-8"},
@@ -230,6 +230,10 @@ func TestRefusals(t *testing.T) {
 	m.write(t, "b", deep.(map[string]any))
 	if got := m.read(t, "b"); !reflect.DeepEqual(got.Data, deep) {
 		t.Errorf("a value as deep as there may be: got %v", got.Data)
+	}
+	m.write(t, "c", map[string]any{"a": lists.([]any)[0]})
+	if got := m.read(t, "c"); !reflect.DeepEqual(got.Data["a"], lists.([]any)[0]) {
+		t.Errorf("lists as deep as there may be: got %v", got.Data)
 	}
 }
 

@@ -91,6 +91,10 @@ func TestAListWithoutLimitIsCutAndSaysSo(t *testing.T) {
 	if _, err = m.handle(backend.List, "", map[string]any{"limit": "10", "after": s.key(1 << 20)}); err != nil || s.looks != 1 || s.longest != 11 {
 		t.Errorf("a page of 10 out of many: got %d looks, the longest at %d keys, %v; want 1 at 11", s.looks, s.longest, err)
 	}
+	*s = numbers{n: 1 << 30}
+	if _, err = m.handle(backend.List, "", map[string]any{"limit": "-5"}); err == nil || s.longest > 1 {
+		t.Errorf("a page of -5: got %v after a look at %d keys, want an error", err, s.longest)
+	}
 }
 
 // numbers is a store that holds very many keys without any memory.

@@ -146,6 +146,9 @@ func TestFailuresOfTheLogPassThrough(t *testing.T) {
 	w.Proposer.Strike(&command.DeleteEntry{}, lessortest.Refuse)
 	_, err = handle(w, m, backend.Delete, "a", nil)
 	wantCode(t, "a delete without a leader", err, lease.Unavailable, "leader")
+	if _, err = handle(w, m, backend.Delete, "", nil); err != nil {
+		t.Errorf("the mount itself has nothing to delete: got %v, want no proposal", err)
+	}
 	if got, err := handle(w, m, backend.Read, "a", nil); err != nil || got == nil {
 		t.Errorf("got %v, %v; want the value", got, err)
 	}
