@@ -51,7 +51,8 @@ type MountConfig struct {
 	DefaultLeaseTTL   int64  `json:"default_lease_ttl"` // seconds
 	Description       string `json:"description,omitempty"`
 	ForceNoCache      bool   `json:"force_no_cache"`
-	MaxLeaseTTL       int64  `json:"max_lease_ttl"` // seconds
+	MaxLeaseTTL       int64  `json:"max_lease_ttl"`        // seconds
+	TokenType         string `json:"token_type,omitempty"` // of auth methods
 	RevokeAttempts    int    `json:"revoke_attempts,omitempty"`
 	RevokeBackoff     int64  `json:"revoke_backoff,omitempty"`     // seconds
 	RevokeBackoffMax  int64  `json:"revoke_backoff_max,omitempty"` // seconds

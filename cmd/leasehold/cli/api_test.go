@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,19 +15,24 @@ import (
 
 // exchange is a request that must come, to the byte, and the answer to it.
 type exchange struct {
-	request string // METHOD TARGET [BODY]
-	headers []string
+	request string   // METHOD TARGET [BODY]
+	headers []string // that it must have
+	without []string // headers that it must not have
 	status  int
 	body    string
+	answers []string // headers of the answer
 }
 
 // readExchanges reads lines of
 //
 //	> METHOD TARGET [BODY]
-//	+ HEADER: VALUE
+//	+ HEADER: VALUE    (it must have it)
+//	- HEADER           (it must not have it)
+//	= HEADER: VALUE    (the answer has it)
 //	< STATUS [BODY]
 //
-// in turn, "+" as often as needed. The lines below a "<" belong to its body; empty lines and those with # do not count.
+// in turn, those of the middle as often as needed. The lines below a "<" belong to its body; empty lines and those with
+// # do not count.
 func readExchanges(text string) ([]exchange, error) {
 	var all []exchange
 	for line := range strings.Lines(text) {
@@ -39,6 +45,10 @@ func readExchanges(text string) ([]exchange, error) {
 			return nil, fmt.Errorf("%q before any request", line)
 		case strings.HasPrefix(line, "+ "):
 			all[len(all)-1].headers = append(all[len(all)-1].headers, line[2:])
+		case strings.HasPrefix(line, "- "):
+			all[len(all)-1].without = append(all[len(all)-1].without, line[2:])
+		case strings.HasPrefix(line, "= "):
+			all[len(all)-1].answers = append(all[len(all)-1].answers, line[2:])
 		case strings.HasPrefix(line, "< "):
 			status, body, _ := strings.Cut(line[2:], " ")
 			code, err := strconv.Atoi(status)
@@ -67,7 +77,7 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	fault := ""
 	if len(s.left) > 0 {
-		fault = wrongHeader(r.Header, s.left[0].headers)
+		fault = wrongHeader(r.Header, s.left[0])
 	}
 	switch {
 	case len(s.left) == 0:
@@ -78,7 +88,7 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault = got + ": X-Vault-Request is missing"
 	case r.Header.Get("Content-Type") != "":
 		fault = got + ": the stock CLI sends no Content-Type"
-	case r.Header.Get("X-Vault-Token") == "":
+	case r.Header.Get("X-Vault-Token") == "" && !slices.Contains(s.left[0].without, "X-Vault-Token"):
 		fault = got + ": X-Vault-Token is missing"
 	}
 	if fault != "" {
@@ -89,19 +99,25 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	next := s.left[0]
 	s.left = s.left[1:]
 	w.Header().Set("Content-Type", "application/json")
-	if strings.Contains(next.request, "/revoke-prefix/jobs") {
-		w.Header().Set("X-Leasehold-Job", "17")
+	for _, header := range next.answers {
+		name, value, _ := strings.Cut(header, ": ")
+		w.Header().Set(name, value)
 	}
 	w.WriteHeader(next.status)
 	io.WriteString(w, next.body)
 }
 
-// wrongHeader tells which of the headers wanted is not there.
-func wrongHeader(got http.Header, want []string) string {
-	for _, header := range want {
+// wrongHeader tells which of the headers wanted is not there, or which is there and should not be.
+func wrongHeader(got http.Header, want exchange) string {
+	for _, header := range want.headers {
 		name, value, _ := strings.Cut(header, ": ")
 		if got.Get(name) != value {
-			return fmt.Sprintf("%s: got %q, want %q", name, got.Get(name), value)
+			return fmt.Sprintf("%s: %s: got %q, want %q", want.request, name, got.Get(name), value)
+		}
+	}
+	for _, name := range want.without {
+		if got.Get(name) != "" {
+			return fmt.Sprintf("%s: %s: got %q, want none", want.request, name, got.Get(name))
 		}
 	}
 	return ""

@@ -67,7 +67,8 @@ before or after the arguments.`,
 		Example: `  leasehold server -dev
   leasehold write lease/jobs/nightly ttl=10m
   leasehold lease renew -increment=1h lease/jobs/nightly/0YC32hlVYSVDUMa6WYISNrZ2
-  leasehold lease revoke -prefix lease/jobs`,
+  leasehold lease revoke -prefix lease/jobs
+  leasehold login -method=userpass username=ann`,
 		Version:       a.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -88,14 +89,15 @@ before or after the arguments.`,
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
 	for _, command := range []*cobra.Command{
-		readCommand(a), writeCommand(a), listCommand(a), deleteCommand(a), loginCommand(a), statusCommand(a),
+		readCommand(a), writeCommand(a), listCommand(a), deleteCommand(a), loginCommand(a), unwrapCommand(a),
+		statusCommand(a),
 	} {
 		command.GroupID = "common"
 		root.AddCommand(command)
 	}
 	for _, command := range append([]*cobra.Command{
-		leaseCommand(a), tokenCommand(a), secretsCommand(a), policyCommand(a), operatorCommand(a),
-		versionCommand(a),
+		leaseCommand(a), tokenCommand(a), authCommand(a), secretsCommand(a), kvCommand(a), policyCommand(a),
+		namespaceCommand(a), operatorCommand(a), versionCommand(a),
 	}, a.Commands...) {
 		command.GroupID = "other"
 		root.AddCommand(command)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"testing"
 
@@ -13,10 +14,13 @@ import (
 	"github.com/leasehold/leasehold/cmd/leasehold/cli"
 )
 
-// TestMain makes the test binary serve as the leasehold command of the scripts.
+// TestMain makes the test binary serve as the leasehold command of the scripts. Like the real one
+// it ends its context when it is interrupted.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"leasehold": func() {
-		os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(cli.Run(ctx, os.Args[1:], cli.Options{
 			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: "1.2.3",
 		}))
 	}})

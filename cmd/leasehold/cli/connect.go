@@ -15,10 +15,11 @@ import (
 
 // globals are the flags that every command takes.
 type globals struct {
-	address, token, namespace, wrapTTL string
-	tls                                client.TLSConfig
-	header                             []string
-	format                             string
+	address, token, namespace string
+	wrapTTL                   seconds
+	tls                       client.TLSConfig
+	header                    []string
+	format                    string
 }
 
 // register gives root the flags; its subcommands inherit them.
@@ -26,9 +27,9 @@ func (g *globals) register(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.address, "address", "", "address of a node (VAULT_ADDR; default "+client.DefaultAddress+")")
 	flags.StringVar(&g.token, "token", "", "token to use (VAULT_TOKEN; then the one stored by \"login\"). Others on this machine can see it: better use the variable")
-	flags.StringVar(&g.namespace, "namespace", "", "namespace to work in (VAULT_NAMESPACE)")
+	flags.StringVar(&g.namespace, "namespace", "", "namespace to work in, also spelled -ns (VAULT_NAMESPACE)")
 	flags.StringVar(&g.namespace, "ns", "", "same as -namespace")
-	flags.StringVar(&g.wrapTTL, "wrap-ttl", "", "put the answer aside under a single-use token for this long (VAULT_WRAP_TTL)")
+	flags.Var(&g.wrapTTL, "wrap-ttl", "put the answer aside for this long, under a token for \"unwrap\" that opens it once (VAULT_WRAP_TTL)")
 	flags.StringVar(&g.tls.CACert, "ca-cert", "", "PEM file of the authority to trust (VAULT_CACERT)")
 	flags.StringVar(&g.tls.CAPath, "ca-path", "", "directory of such files (VAULT_CAPATH)")
 	flags.StringVar(&g.tls.ClientCert, "client-cert", "", "PEM file of the certificate to show (VAULT_CLIENT_CERT)")
@@ -54,7 +55,6 @@ func (a *app) connect() (*client.Client, error) {
 		{&g.address, &config.Address},
 		{&g.token, &config.Token},
 		{&g.namespace, &config.Namespace},
-		{&g.wrapTTL, &config.WrapTTL},
 		{&g.tls.CACert, &config.TLS.CACert},
 		{&g.tls.CAPath, &config.TLS.CAPath},
 		{&g.tls.ClientCert, &config.TLS.ClientCert},
@@ -64,6 +64,9 @@ func (a *app) connect() (*client.Client, error) {
 		if *set.flag != "" {
 			*set.into = *set.flag
 		}
+	}
+	if g.wrapTTL != 0 {
+		config.WrapTTL = g.wrapTTL.String()
 	}
 	config.TLS.SkipVerify = config.TLS.SkipVerify || g.tls.SkipVerify
 	if config.Token == "" {

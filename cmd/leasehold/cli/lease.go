@@ -10,13 +10,13 @@ import (
 )
 
 func leaseCommand(a *app) *cobra.Command {
-	return newGroup("lease", "Look up, renew and revoke leases",
+	return newGroup("lease", "Look up, renew, revoke and tidy leases",
 		`Works with leases by their ID, which came with what was leased. Leases are listed with
 "leasehold list sys/leases/lookup".`,
 		`  leasehold lease lookup hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2
   leasehold lease renew -increment=1h hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2
   leasehold lease revoke -prefix hooks/creds/ci`,
-		leaseLookupCommand(a), leaseRenewCommand(a), leaseRevokeCommand(a))
+		leaseLookupCommand(a), leaseRenewCommand(a), leaseRevokeCommand(a), leaseTidyCommand(a))
 }
 
 const missingID = "Missing ID! Which lease? Give its ID as the argument."

@@ -10,11 +10,12 @@ import (
 )
 
 func policyCommand(a *app) *cobra.Command {
-	return newGroup("policy", "Write, read, list and delete policies",
+	return newGroup("policy", "Write, read, list, delete and format policies",
 		`A policy says what a token may do. It is written in Vault's language, as HCL or JSON.`,
 		`  leasehold policy write app app.hcl
   leasehold policy list`,
-		policyWriteCommand(a), policyReadCommand(a), policyListCommand(a), policyDeleteCommand(a))
+		policyWriteCommand(a), policyReadCommand(a), policyListCommand(a), policyDeleteCommand(a),
+		policyFmtCommand(a))
 }
 
 const missingPolicy = "Not enough arguments (expected 1, got 0): which policy?"
@@ -70,6 +71,9 @@ func policyReadCommand(a *app) *cobra.Command {
 		if err != nil {
 			return failed(err, "reading policy named %s", name)
 		}
+		if policy.WrapInfo != nil {
+			return a.secret(policy.Raw())
+		}
 		if a.format() != formatTable {
 			return a.marshalled(map[string]string{"policy": policy.Data.Policy})
 		}
@@ -93,6 +97,9 @@ func policyListCommand(a *app) *cobra.Command {
 		policies, err := c.Policies(cmd.Context())
 		if err != nil {
 			return failed(err, "listing policies")
+		}
+		if policies.WrapInfo != nil {
+			return a.secret(policies.Raw())
 		}
 		return a.keys(policies.Data.Keys, "")
 	})

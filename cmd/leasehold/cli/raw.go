@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -79,17 +80,22 @@ input as KEY=-. A whole JSON object is given as @FILE or as - (standard input).`
 			}
 			body = data
 		}
-		secret, err := c.Write(cmd.Context(), path, body)
-		if err != nil {
-			return failed(err, "writing data to %s", path)
-		}
-		if len(secret.Raw()) == 0 {
-			a.success("Success! Data written to: %s", path)
-			return nil
-		}
-		return a.secret(secret.Raw())
+		return a.write(cmd.Context(), c, path, body)
 	})
 	return a.fieldFlag(cmd)
+}
+
+// write writes body to a path and prints the answer.
+func (a *app) write(ctx context.Context, c *client.Client, path string, body any) error {
+	secret, err := c.Write(ctx, path, body)
+	if err != nil {
+		return failed(err, "writing data to %s", path)
+	}
+	if len(secret.Raw()) == 0 {
+		a.success("Success! Data written to: %s", path)
+		return nil
+	}
+	return a.secret(secret.Raw())
 }
 
 func listCommand(a *app) *cobra.Command {
@@ -110,21 +116,25 @@ below sys/leases/lookup.`,
 		if err != nil {
 			return err
 		}
-		path := cleanPath(arg)
-		list, err := c.List(cmd.Context(), path, page)
-		if absent(err) || err == nil && len(list.Data.Keys) == 0 {
-			return a.nothing(path)
-		}
-		if err != nil {
-			return failed(err, "listing %s", path)
-		}
-		if list.WrapInfo != nil {
-			return a.secret(list.Raw())
-		}
-		a.warn(list.Warnings)
-		return a.keys(list.Data.Keys, "Keys")
+		return a.list(cmd.Context(), c, cleanPath(arg), page)
 	})
 	return cmd
+}
+
+// list prints what is below a path.
+func (a *app) list(ctx context.Context, c *client.Client, path string, page client.Page) error {
+	list, err := c.List(ctx, path, page)
+	if absent(err) || err == nil && list.WrapInfo == nil && len(list.Data.Keys) == 0 {
+		return a.nothing(path)
+	}
+	if err != nil {
+		return failed(err, "listing %s", path)
+	}
+	if list.WrapInfo != nil {
+		return a.secret(list.Raw())
+	}
+	a.warn(list.Warnings)
+	return a.keys(list.Data.Keys, "Keys")
 }
 
 func deleteCommand(a *app) *cobra.Command {
@@ -140,15 +150,20 @@ revoke".`,
 		if err != nil {
 			return err
 		}
-		secret, err := c.Delete(cmd.Context(), path, query)
-		if err != nil {
-			return failed(err, "deleting %s", path)
-		}
-		if len(secret.Raw()) > 0 {
-			return a.secret(secret.Raw())
-		}
-		a.success("Success! Data deleted (if it existed) at: %s", path)
-		return nil
+		return a.delete(cmd.Context(), c, path, query)
 	})
 	return a.fieldFlag(cmd)
+}
+
+// delete deletes what is at a path and prints the answer.
+func (a *app) delete(ctx context.Context, c *client.Client, path string, query map[string][]string) error {
+	secret, err := c.Delete(ctx, path, query)
+	if err != nil {
+		return failed(err, "deleting %s", path)
+	}
+	if len(secret.Raw()) > 0 {
+		return a.secret(secret.Raw())
+	}
+	a.success("Success! Data deleted (if it existed) at: %s", path)
+	return nil
 }

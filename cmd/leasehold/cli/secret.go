@@ -46,19 +46,32 @@ func secretRows(secret *client.Secret) [][]string {
 		add("wrapping_token:", wrap.Token)
 		add("wrapping_accessor:", wrap.Accessor)
 		add("wrapping_token_ttl:", humanSeconds(wrap.TTL))
-		add("wrapping_token_creation_time:", wrap.CreationTime.Format(time.RFC3339Nano))
+		add("wrapping_token_creation_time:", wrap.CreationTime)
 		add("wrapping_token_creation_path:", wrap.CreationPath)
-	}
-	for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
-		value := secret.Data[key]
-		if number, ok := value.(json.Number); ok && isDuration(key) {
-			if n, err := number.Int64(); err == nil {
-				value = humanSeconds(n)
-			}
+		if wrap.WrappedAccessor != "" {
+			add("wrapped_accessor:", wrap.WrappedAccessor)
 		}
-		add(key, value)
+	}
+	return append(rows, dataRows(secret.Data)...)
+}
+
+// dataRows are fields by name.
+func dataRows(data map[string]any) [][]string {
+	var rows [][]string
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		rows = append(rows, []string{key, cell(key, data[key])})
 	}
 	return rows
+}
+
+// cell is a field's value as a table shows it.
+func cell(key string, value any) string {
+	if number, ok := value.(json.Number); ok && isDuration(key) {
+		if n, err := number.Int64(); err == nil {
+			return humanSeconds(n)
+		}
+	}
+	return fmt.Sprint(value)
 }
 
 func humanSeconds(n int64) string { return human(time.Duration(n) * time.Second) }
@@ -100,6 +113,7 @@ func fieldOf(secret *client.Secret, name string) (any, bool) {
 		fields["wrapping_token_ttl"] = wrap.TTL
 		fields["wrapping_token_creation_time"] = wrap.CreationTime.Format(time.RFC3339Nano)
 		fields["wrapping_token_creation_path"] = wrap.CreationPath
+		fields["wrapped_accessor"] = wrap.WrappedAccessor
 	}
 	value, ok := fields[name]
 	return value, ok

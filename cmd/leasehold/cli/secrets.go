@@ -22,17 +22,44 @@ func secretsCommand(a *app) *cobra.Command {
 		secretsEnableCommand(a), secretsListCommand(a), secretsTuneCommand(a), secretsDisableCommand(a))
 }
 
-// tuneFlags are what can be set both when an engine is enabled and later.
+// ttlFlags are what can be set of every mount, both when it is enabled and later.
+type ttlFlags struct{ defaultTTL, maxTTL seconds }
+
+func (f *ttlFlags) register(cmd *cobra.Command, what string) {
+	cmd.Flags().Var(&f.defaultTTL, "default-lease-ttl", "how long "+what+" live when nobody says")
+	cmd.Flags().Var(&f.maxTTL, "max-lease-ttl", "how long "+what+" live at most")
+}
+
+func (f *ttlFlags) input() client.MountConfigInput {
+	return client.MountConfigInput{DefaultLeaseTTL: f.defaultTTL.String(), MaxLeaseTTL: f.maxTTL.String()}
+}
+
+// tuned makes of what is set when a mount is enabled what changes it later: flags that are not
+// given leave things as they are.
+func tuned(cmd *cobra.Command, ask client.MountConfigInput, description string) client.MountConfigInput {
+	for flag, text := range map[string]*string{
+		"default-lease-ttl": &ask.DefaultLeaseTTL, "max-lease-ttl": &ask.MaxLeaseTTL,
+	} {
+		if !cmd.Flags().Changed(flag) {
+			*text = "" // "0s" would set the default
+		}
+	}
+	if cmd.Flags().Changed("description") {
+		ask.Description = &description
+	}
+	return ask
+}
+
+// tuneFlags are what can be set of an engine, both when it is enabled and later.
 type tuneFlags struct {
-	defaultTTL, maxTTL                    seconds
+	ttlFlags
 	revokeBackoff, backoffMax, revokeTime seconds
 	attempts, concurrency                 int
 }
 
 func (f *tuneFlags) register(cmd *cobra.Command) {
+	f.ttlFlags.register(cmd, "leases")
 	flags := cmd.Flags()
-	flags.Var(&f.defaultTTL, "default-lease-ttl", "how long leases live when nobody says")
-	flags.Var(&f.maxTTL, "max-lease-ttl", "how long leases live at most")
 	flags.IntVar(&f.attempts, "revoke-attempts", 0, "quick attempts to destroy before a lease counts as irrevocable")
 	flags.Var(&f.revokeBackoff, "revoke-backoff", "wait before the second attempt; it doubles from there")
 	flags.Var(&f.backoffMax, "revoke-backoff-max", "longest wait between attempts")
@@ -47,15 +74,13 @@ func (f *tuneFlags) input() client.MountConfigInput {
 		}
 		return s.String()
 	}
-	return client.MountConfigInput{
-		DefaultLeaseTTL:   f.defaultTTL.String(),
-		MaxLeaseTTL:       f.maxTTL.String(),
-		RevokeAttempts:    f.attempts,
-		RevokeBackoff:     unlessZero(f.revokeBackoff),
-		RevokeBackoffMax:  unlessZero(f.backoffMax),
-		RevokeTimeout:     unlessZero(f.revokeTime),
-		RevokeConcurrency: f.concurrency,
-	}
+	ask := f.ttlFlags.input()
+	ask.RevokeAttempts = f.attempts
+	ask.RevokeBackoff = unlessZero(f.revokeBackoff)
+	ask.RevokeBackoffMax = unlessZero(f.backoffMax)
+	ask.RevokeTimeout = unlessZero(f.revokeTime)
+	ask.RevokeConcurrency = f.concurrency
+	return ask
 }
 
 func secretsEnableCommand(a *app) *cobra.Command {
@@ -107,21 +132,29 @@ func secretsListCommand(a *app) *cobra.Command {
 		if err != nil {
 			return failed(err, "listing secrets engines")
 		}
-		if a.format() != formatTable {
-			data, err := rawData(mounts)
-			if err != nil {
-				return err
-			}
-			return a.value(data)
-		}
 		rows := briefMounts
 		if detailed {
 			rows = detailedMounts
 		}
-		a.table(rows(mounts.Data))
-		return nil
+		return a.mounts(mounts, rows)
 	})
 	return cmd
+}
+
+// mounts prints a list of mounts, as a table of the rows.
+func (a *app) mounts(mounts *client.Envelope[map[string]client.Mount], rows func(map[string]client.Mount) [][]string) error {
+	if mounts.WrapInfo != nil {
+		return a.secret(mounts.Raw())
+	}
+	if a.format() != formatTable {
+		data, err := rawData(mounts)
+		if err != nil {
+			return err
+		}
+		return a.value(data)
+	}
+	a.table(rows(mounts.Data))
+	return nil
 }
 
 func briefMounts(mounts map[string]client.Mount) [][]string {
@@ -137,26 +170,31 @@ func detailedMounts(mounts map[string]client.Mount) [][]string {
 	rows := [][]string{strings.Split("Path,Plugin,Accessor,Default TTL,Max TTL,Force No Cache,Replication,"+
 		"Seal Wrap,External Entropy Access,Options,Description,UUID,Version,Running Version,"+
 		"Running SHA256,Deprecation Status", ",")}
-	ttl := func(n int64) string {
-		if n == 0 {
-			return "system"
-		}
-		return fmt.Sprint(n)
-	}
 	for _, path := range slices.Sorted(maps.Keys(mounts)) {
 		m := mounts[path]
-		replication := "replicated"
-		if m.Local {
-			replication = "local"
-		}
 		rows = append(rows, []string{
-			path, m.Type, m.Accessor, ttl(m.Config.DefaultLeaseTTL), ttl(m.Config.MaxLeaseTTL),
-			fmt.Sprint(m.Config.ForceNoCache), replication, fmt.Sprint(m.SealWrap),
+			path, m.Type, m.Accessor, shownTTL(m.Config.DefaultLeaseTTL), shownTTL(m.Config.MaxLeaseTTL),
+			fmt.Sprint(m.Config.ForceNoCache), replication(m), fmt.Sprint(m.SealWrap),
 			fmt.Sprint(m.ExternalEntropyAccess), fmt.Sprint(m.Options), m.Description, m.UUID,
 			m.PluginVersion, m.RunningPluginVersion, m.RunningSHA256, m.DeprecationStatus,
 		})
 	}
 	return rows
+}
+
+// shownTTL is a limit of a mount in seconds, or the word for the default of all.
+func shownTTL(n int64) string {
+	if n == 0 {
+		return "system"
+	}
+	return fmt.Sprint(n)
+}
+
+func replication(m client.Mount) string {
+	if m.Local {
+		return "local"
+	}
+	return "replicated"
 }
 
 func secretsTuneCommand(a *app) *cobra.Command {
@@ -177,18 +215,8 @@ as it is.`,
 		if err != nil {
 			return err
 		}
-		path, ask := cleanPath(arg), tune.input()
-		for flag, text := range map[string]*string{
-			"default-lease-ttl": &ask.DefaultLeaseTTL, "max-lease-ttl": &ask.MaxLeaseTTL,
-		} {
-			if !cmd.Flags().Changed(flag) {
-				*text = "" // leave it as it is; "0s" would set the default
-			}
-		}
-		if cmd.Flags().Changed("description") {
-			ask.Description = &description
-		}
-		if err := c.TuneMount(cmd.Context(), path, ask); err != nil {
+		path := cleanPath(arg)
+		if err := c.TuneMount(cmd.Context(), path, tuned(cmd, tune.input(), description)); err != nil {
 			return failed(err, "tuning secrets engine %s/", path)
 		}
 		a.success("Success! Tuned the secrets engine at: %s/", path)

@@ -11,13 +11,14 @@ import (
 )
 
 func tokenCommand(a *app) *cobra.Command {
-	return newGroup("token", "Create, look up, renew and revoke tokens",
+	return newGroup("token", "Create, look up, renew and revoke tokens, see what they may do",
 		`A token is what a request is allowed by. A token dies with the one that made it, and what it has
 leased dies with it.`,
 		`  leasehold token create -ttl=1h -policy=app
   leasehold token lookup
   leasehold token revoke -self`,
-		tokenCreateCommand(a), tokenLookupCommand(a), tokenRenewCommand(a), tokenRevokeCommand(a))
+		tokenCreateCommand(a), tokenLookupCommand(a), tokenCapabilitiesCommand(a), tokenRenewCommand(a),
+		tokenRevokeCommand(a))
 }
 
 // createFlags are what "token create" takes besides what goes into the request as it is.
