@@ -45,9 +45,10 @@ func (c *Client) PutNamespace(ctx context.Context, name string, metadata map[str
 	return call[Namespace](ctx, c, request{method: http.MethodPost, path: at, body: body})
 }
 
-// DeleteNamespace ends a namespace: all that it holds is dead when this returns, and is destroyed
-// and taken away by the answer's Job. Where there was no such namespace the answer is empty: no
-// Job, no Raw.
+// DeleteNamespace ends a namespace directly below the Client's own. One that has others below it is
+// an *Error of code Conflict. All that it holds is dead when this returns; the answer's Job destroys
+// what that stands for and then takes the namespace away. Where there was none the answer is empty:
+// no Job, no Raw.
 func (c *Client) DeleteNamespace(ctx context.Context, name string) (*Secret, error) {
 	at, err := below(namespaces, name)
 	if err != nil {

@@ -66,7 +66,7 @@ func (a *app) connect() (*client.Client, error) {
 		}
 	}
 	if g.wrapTTL != 0 {
-		config.WrapTTL = g.wrapTTL.String()
+		config.WrapTTL = g.wrapTTL.wire()
 	}
 	config.TLS.SkipVerify = config.TLS.SkipVerify || g.tls.SkipVerify
 	if config.Token == "" {

@@ -129,6 +129,9 @@ func (a *app) hint(e *client.Error) string {
 	case client.Denied:
 		return "see what the token may do with \"leasehold token lookup\" (" + a.tokenSource() + "), or log in with another: \"leasehold login\"."
 	case client.NotFound:
+		if strings.Contains(e.Reason(), "namespace not found") {
+			return "check -namespace and VAULT_NAMESPACE; \"leasehold namespace list\" shows what is below where you work."
+		}
 		return "check the path; \"leasehold secrets list\" shows what is mounted."
 	case client.Unsupported:
 		return "this path takes another verb: read, write, list or delete."

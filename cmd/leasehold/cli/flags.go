@@ -88,8 +88,18 @@ func lookupFlag(cmd *cobra.Command, name string) (known, takesValue bool) {
 // "7d". Unset it is 0.
 type seconds time.Duration
 
-func (s *seconds) String() string { return time.Duration(*s).String() }
-func (s *seconds) Type() string   { return "duration" }
+// String is what help shows as the default: nothing for 0, which stands for "not given".
+func (s *seconds) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return s.wire()
+}
+
+func (s *seconds) Type() string { return "duration" }
+
+// wire is how requests say it.
+func (s *seconds) wire() string { return time.Duration(*s).String() }
 
 // Set parses text.
 func (s *seconds) Set(text string) error {

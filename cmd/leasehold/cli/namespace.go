@@ -177,11 +177,11 @@ func namespaceDeleteCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Revoke all that a namespace holds, and take it away",
-		Long: `Ends a namespace below the one you work in, with all namespaces below it. Its tokens and leases
-are dead at once; what they stand for is destroyed soon after, and tried again for as long as that
-fails. The namespace goes when nothing is left. With -wait the command waits for it.`,
-		Example: `  leasehold namespace delete blue
-  leasehold namespace delete -wait -namespace=blue tests`,
+		Long: `Ends a namespace directly below the one you work in; those below it have to be deleted before. Its
+tokens and leases are dead at once; what they stand for is destroyed soon after, and tried again for
+as long as that fails. The namespace goes when nothing is left. With -wait the command waits for it.`,
+		Example: `  leasehold namespace delete -wait -namespace=blue tests
+  leasehold namespace delete blue`,
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when nothing is left of it, and show how far that is")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {

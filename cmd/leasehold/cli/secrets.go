@@ -31,7 +31,7 @@ func (f *ttlFlags) register(cmd *cobra.Command, what string) {
 }
 
 func (f *ttlFlags) input() client.MountConfigInput {
-	return client.MountConfigInput{DefaultLeaseTTL: f.defaultTTL.String(), MaxLeaseTTL: f.maxTTL.String()}
+	return client.MountConfigInput{DefaultLeaseTTL: f.defaultTTL.wire(), MaxLeaseTTL: f.maxTTL.wire()}
 }
 
 // tuned makes of what is set when a mount is enabled what changes it later: flags that are not
@@ -68,17 +68,11 @@ func (f *tuneFlags) register(cmd *cobra.Command) {
 }
 
 func (f *tuneFlags) input() client.MountConfigInput {
-	unlessZero := func(s seconds) string {
-		if s == 0 {
-			return ""
-		}
-		return s.String()
-	}
 	ask := f.ttlFlags.input()
 	ask.RevokeAttempts = f.attempts
-	ask.RevokeBackoff = unlessZero(f.revokeBackoff)
-	ask.RevokeBackoffMax = unlessZero(f.backoffMax)
-	ask.RevokeTimeout = unlessZero(f.revokeTime)
+	ask.RevokeBackoff = f.revokeBackoff.String()
+	ask.RevokeBackoffMax = f.backoffMax.String()
+	ask.RevokeTimeout = f.revokeTime.String()
 	ask.RevokeConcurrency = f.concurrency
 	return ask
 }

@@ -66,7 +66,7 @@ child may do what its parent may.`,
 }
 
 func (a *app) createToken(cmd *cobra.Command, c *client.Client, flags createFlags, ask client.TokenCreateRequest) error {
-	ask.TTL, ask.ExplicitMaxTTL, ask.Period = flags.ttl.String(), flags.explicitMaxTTL.String(), flags.period.String()
+	ask.TTL, ask.ExplicitMaxTTL, ask.Period = flags.ttl.wire(), flags.explicitMaxTTL.wire(), flags.period.wire()
 	ask.Renewable = &flags.renewable
 	for _, pair := range flags.metadata {
 		key, value, ok := strings.Cut(pair, "=")

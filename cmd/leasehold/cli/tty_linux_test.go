@@ -71,7 +71,7 @@ func (term *terminal) run(t *testing.T, address, text string, args ...string) (s
 	}
 	cmd := &exec.Cmd{
 		Path: exe, Args: append([]string{"leasehold"}, args...),
-		Env:   []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + address, "GORACE=atexit_sleep_ms=0"},
+		Env:   []string{"HOME=" + t.TempDir(), "VAULT_TOKEN=hvs.test", "VAULT_ADDR=" + address, "GORACE=atexit_sleep_ms=0"},
 		Stdin: term.device, Stdout: term.device, Stderr: term.device,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
 	}
@@ -137,5 +137,31 @@ func TestPromptIsNotShown(t *testing.T) {
 				t.Error("the terminal does not show again what is typed")
 			}
 		})
+	}
+}
+
+// Who waits for a job at a terminal sees how far it is, unless a plain output was asked for.
+func TestProgressIsShown(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			w.Header().Set("X-Leasehold-Job", "7")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		io.WriteString(w, `{"data":{"id":"7","state":"finished","total":3,"done":3}}`)
+	}))
+	defer server.Close()
+	const progress = "finished: 3 found, 3 done, 0 failed"
+	for _, test := range []struct {
+		args  []string
+		shown bool
+	}{
+		{[]string{"lease", "tidy", "-wait"}, true},
+		{[]string{"lease", "tidy", "-wait", "-format=json"}, false},
+	} {
+		shown, code := openTerminal(t).run(t, server.URL, "", test.args...)
+		if code != 0 || strings.Contains(shown, progress) != test.shown {
+			t.Errorf("%q: got exit code %d and\n%s\nwant 0, and the progress: %v", test.args, code, shown, test.shown)
+		}
 	}
 }
