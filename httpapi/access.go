@@ -60,8 +60,7 @@ func (s *Server) checkPolicies(c *call) error {
 	if c.route != nil {
 		request.Sudo = c.route.access == sudo || c.tunesAuth()
 	}
-	within := c.ns.path[len(c.home.path):]
-	d, path := s.decide(c, request, within)
+	d, path := s.decide(c, request, c.within())
 	switch {
 	case !d.Allowed:
 		return denied(d.Explain(path))

@@ -49,17 +49,10 @@ func (s *Server) authenticate(c *call) error {
 	if secret == "" || !who.alive || !tokenparams.Permits(who.token.BoundCIDRs, c.clientAddr()) {
 		return s.guard.deny(c, lease.ErrDenied)
 	}
-	c.token = who.token
-	if !c.nsKnown {
-		return errNoNamespace
+	c.token, c.home = who.token, who.home
+	if err := c.enter(); err != nil {
+		return err
 	}
-	if c.r.Header.Get(headerNamespace) != "" {
-		c.w.Header()[headerNamespace] = []string{c.ns.path}
-	}
-	if !strings.HasPrefix(c.ns.path, who.home.path) {
-		return denied("the token belongs to another namespace")
-	}
-	c.home = who.home
 	switch {
 	case c.token.Wrapping():
 		// Its one use opens what it wraps, and is not spent on anything else.
@@ -71,6 +64,25 @@ func (s *Server) authenticate(c *call) error {
 		return nil
 	}
 	return s.takeUse(c)
+}
+
+// enter makes sure that the request takes place in the token's namespace or below it. Outside of that the
+// caller is not told which namespaces there are.
+func (c *call) enter() error {
+	asked := c.ns.path
+	if !c.nsKnown {
+		asked = strings.Trim(c.r.Header.Get(headerNamespace), "/") + "/"
+	}
+	switch {
+	case !strings.HasPrefix(asked, c.home.path):
+		return denied("the token belongs to another namespace")
+	case !c.nsKnown:
+		return errNoNamespace
+	}
+	if c.r.Header.Get(headerNamespace) != "" {
+		c.w.Header()[headerNamespace] = []string{c.ns.path}
+	}
+	return nil
 }
 
 // look reads all of it in one consistent view.

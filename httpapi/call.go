@@ -132,6 +132,10 @@ func (c *call) flag(name string) (bool, error) {
 	return v, nil
 }
 
+// within is how the token's policies, which are those of its own namespace, begin the paths of the
+// request's. The one lies in the other: see authenticate.
+func (c *call) within() string { return c.ns.path[len(c.home.path):] }
+
 // clientAddr is where the client's connection comes from; invalid if that is not known.
 func (c *call) clientAddr() netip.Addr {
 	at, err := netip.ParseAddrPort(c.addr)

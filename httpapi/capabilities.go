@@ -20,7 +20,7 @@ func (s *Server) capabilitiesSelf(c *call) (answer, error) {
 	caps := make(map[string][]string, len(paths)+1)
 	for _, p := range paths {
 		p = strings.TrimPrefix(p, "/")
-		caps[p] = c.acl.Capabilities(c.ns.path[len(c.home.path):] + p)
+		caps[p] = c.acl.Capabilities(c.within() + p)
 	}
 	if len(paths) == 1 {
 		caps["capabilities"] = caps[strings.TrimPrefix(paths[0], "/")]

@@ -200,7 +200,7 @@ func (c *call) tunedInt(name string) *int {
 
 // reaches reports whether the token's policies allow anything at a path.
 func (c *call) reaches(p string) bool {
-	caps := c.acl.Capabilities(c.ns.path[len(c.home.path):] + p)
+	caps := c.acl.Capabilities(c.within() + p)
 	return len(caps) > 0 && caps[0] != "deny"
 }
 

@@ -131,7 +131,7 @@ func (s *Server) locate(c *call) {
 		}
 	})
 	s.find(c)
-	if c.route != nil && c.route.rootOnly && c.ns.id != "" && (c.route.access != open || c.path != c.full) {
+	if c.route != nil && c.route.rootOnly && c.ns.id != "" && (c.route.access != open || c.op == opWrite || c.path != c.full) {
 		c.route, c.unknown = nil, errUnsupportedPath
 	}
 }
@@ -189,6 +189,10 @@ func (s *Server) find(c *call) {
 		c.unknown = errUnsupportedVerb
 	default:
 		c.route, c.rest = ep.rows[c.op], rest
+		if c.route.folds {
+			c.rest = strings.ToLower(rest)
+			c.path = c.path[:len(c.path)-len(rest)] + c.rest
+		}
 	}
 }
 
@@ -218,8 +222,12 @@ func (s *Server) findMount(c *call) {
 		return
 	}
 	c.inMount = strings.TrimPrefix(strings.TrimPrefix(c.path, strings.TrimSuffix(c.mount.Path, "/")), "/")
-	if c.op.backend() == 0 {
+	switch {
+	case c.op.backend() == 0:
 		c.unknown = errUnsupportedVerb
+		return
+	case c.slash && c.op != opList: // only lists take it: what is named with a slash is another thing
+		c.unknown = errUnsupportedPath
 		return
 	}
 	class, err := s.lessor.Route(c.mount, c.op.backend(), c.inMount)

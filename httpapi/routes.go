@@ -44,6 +44,7 @@ type route struct {
 	bodyOnRead bool // takes parameters from a body even where the verb is GET
 	rootOnly   bool // about the cluster: it is not there in a child namespace
 	opens      bool // a wrapping token may call it: it opens what the token wraps
+	folds      bool // what the "*" stands for is a name in lower case, however it is written
 }
 
 // access is what a route asks of its caller besides the verb's capability.

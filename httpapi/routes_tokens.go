@@ -31,13 +31,13 @@ var tokenRoutes = []route{
 // policyRoutes are the paths of policies and of what they allow.
 var policyRoutes = []route{
 	{verbs: list, path: "sys/policies/acl", handler: (*Server).listPolicies, help: "Lists the names of policies."},
-	{verbs: read, path: "sys/policies/acl/*", handler: (*Server).readPolicy, help: "Reads a policy."},
-	{verbs: write, path: "sys/policies/acl/*", where: onLeader, handler: (*Server).writePolicy, help: "Writes a policy: policy (HCL or JSON)."},
-	{verbs: remove, path: "sys/policies/acl/*", where: onLeader, handler: (*Server).deletePolicy, help: "Deletes a policy."},
-	{verbs: list | read, path: "sys/policy", handler: (*Server).listPoliciesOld, help: "The old name of sys/policies/acl."},
-	{verbs: read, path: "sys/policy/*", handler: (*Server).readPolicyOld, help: "Reads a policy, by its old path."},
-	{verbs: write, path: "sys/policy/*", where: onLeader, handler: (*Server).writePolicy, help: "Writes a policy, by its old path."},
-	{verbs: remove, path: "sys/policy/*", where: onLeader, handler: (*Server).deletePolicy, help: "Deletes a policy, by its old path."},
+	{verbs: read, path: "sys/policies/acl/*", folds: true, handler: (*Server).readPolicy, help: "Reads a policy."},
+	{verbs: write, path: "sys/policies/acl/*", folds: true, where: onLeader, handler: (*Server).writePolicy, help: "Writes a policy: policy (HCL or JSON)."},
+	{verbs: remove, path: "sys/policies/acl/*", folds: true, where: onLeader, handler: (*Server).deletePolicy, help: "Deletes a policy."},
+	{verbs: list | read, path: "sys/policy", canonical: "sys/policies/acl", handler: (*Server).listPoliciesOld, help: "The old name of sys/policies/acl."},
+	{verbs: read, path: "sys/policy/*", folds: true, canonical: "sys/policies/acl", handler: (*Server).readPolicyOld, help: "Reads a policy, by its old path."},
+	{verbs: write, path: "sys/policy/*", folds: true, canonical: "sys/policies/acl", where: onLeader, handler: (*Server).writePolicy, help: "Writes a policy, by its old path."},
+	{verbs: remove, path: "sys/policy/*", folds: true, canonical: "sys/policies/acl", where: onLeader, handler: (*Server).deletePolicy, help: "Deletes a policy, by its old path."},
 	{verbs: write, path: "sys/capabilities-self", handler: (*Server).capabilitiesSelf,
 		help: "Tells what the calling token may do: path or paths."},
 }

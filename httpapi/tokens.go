@@ -33,7 +33,7 @@ func (s *Server) tokenRequest(c *call) (lessor.TokenRequest, error) {
 	in := c.reader()
 	req := lessor.TokenRequest{
 		Namespace: c.ns.id, Path: c.path,
-		Sudo:   c.acl.Check(policy.Request{Path: c.path, Capability: policy.Update, Sudo: true}).Allowed,
+		Sudo:   c.acl.Check(policy.Request{Path: c.within() + c.path, Capability: policy.Update, Sudo: true}).Allowed,
 		Orphan: strings.HasSuffix(c.path, "/create-orphan"), NoParent: in.Bool("no_parent", false),
 		ID: in.String("id"), Type: in.String("type"), Policies: in.Strings("policies"),
 		NoDefaultPolicy: in.Bool("no_default_policy", false), TTL: in.Duration("ttl"),

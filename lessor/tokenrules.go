@@ -35,7 +35,7 @@ func decideToken(caller *lease.Token, req TokenRequest, callerExpires bool) (t *
 		return nil, false, err
 	}
 	sudo := req.Sudo || caller.Root()
-	if err := checkSudo(req, sudo); err != nil {
+	if err := checkSudo(caller, req, sudo); err != nil {
 		return nil, false, err
 	}
 	policies, err := decidePolicies(caller, req, sudo)
@@ -104,7 +104,7 @@ func checkMeta(meta map[string]string) error {
 }
 
 // checkSudo refuses what takes sudo.
-func checkSudo(req TokenRequest, sudo bool) error {
+func checkSudo(caller *lease.Token, req TokenRequest, sudo bool) error {
 	if req.ID != "" {
 		if !sudo {
 			return refuse("root or sudo privileges required to specify token id")
@@ -117,6 +117,9 @@ func checkSudo(req TokenRequest, sudo bool) error {
 		}
 	}
 	switch {
+	case req.Namespace != caller.Namespace && !sudo:
+		// The same names stand for other policies there, which the caller does not have.
+		return refuse("root or sudo privileges required to create a token in another namespace")
 	case req.NoParent && !sudo:
 		return refuse("root or sudo privileges required to create orphan token")
 	case req.Period > 0 && !sudo:
