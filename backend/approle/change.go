@@ -48,17 +48,17 @@ func (b *Backend) change(ctx context.Context, r *request, absent ifAbsent, param
 			return nil, err
 		}
 		if old == nil || old.RoleID != next.RoleID {
-			if err := claim(ctx, r, key, next); err != nil {
+			if err := claim(ctx, r, key, next.RoleID); err != nil {
 				return nil, err
 			}
 		}
 		err = swapRole(ctx, r, seen, next)
 		if errors.Is(err, lease.ErrChanged) {
-			release(ctx, r, key, next)
+			release(ctx, r, key, next.RoleID)
 			continue
 		}
 		if err == nil && old != nil && old.RoleID != next.RoleID {
-			release(ctx, r, key, old)
+			release(ctx, r, key, old.RoleID)
 		}
 		return next, err
 	}
@@ -95,14 +95,13 @@ func swapRole(ctx context.Context, r *request, seen backend.Version, next *role)
 
 // owner is the role that has a role_id, or had it, or is about to get it.
 type owner struct {
-	Role       string     `json:"role"`
-	Generation string     `json:"generation"`
-	Since      lease.Time `json:"since"` // log time of the claim
+	Role  string     `json:"role"`
+	Since lease.Time `json:"since"` // log time of the claim
 }
 
-// lookOwner returns nil if nobody ever claimed the role_id behind an index key.
-func lookOwner(store backend.Store, key string) (*owner, backend.Version, error) {
-	data, seen, err := store.Look(key)
+// lookOwner returns nil if nobody claims the role_id behind an index key.
+func lookOwner(store backend.Store, indexKey string) (*owner, backend.Version, error) {
+	data, seen, err := store.Look(indexKey)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the owner of a role_id: %w", err)
 	}
@@ -116,27 +115,19 @@ func lookOwner(store backend.Store, key string) (*owner, backend.Version, error)
 	return o, seen, nil
 }
 
-// role returns the role if it is the one that made the claim.
-func (o *owner) role(store backend.Store) (*role, error) {
-	r, err := loadRole(store, o.Role)
-	if r == nil || err != nil || r.Generation != o.Generation {
-		return nil, err
-	}
-	return r, nil
-}
-
 // has reports whether the owner has the role_id behind an index key.
 func (o *owner) has(store backend.Store, key macKey, indexKey string) (bool, error) {
-	r, err := o.role(store)
+	r, err := loadRole(store, o.Role)
 	return r != nil && key.roleIDKey(r.RoleID) == indexKey, err
 }
 
 var errRoleIDInUse = lease.Errorf(lease.Invalid, "role_id: already in use by a role of this mount: choose another one")
 
-// claim makes next the owner of its role_id, unless another role has that or is just getting it.
-func claim(ctx context.Context, r *request, key macKey, next *role) error {
-	indexKey := key.roleIDKey(next.RoleID)
-	value, err := json.Marshal(owner{Role: r.name, Generation: next.Generation, Since: r.Now})
+// claim makes the role of the request the owner of a role_id, unless another role has that or is just
+// getting it. What the role itself claimed is left from a request that ended: this one has the turn.
+func claim(ctx context.Context, r *request, key macKey, roleID string) error {
+	indexKey := key.roleIDKey(roleID)
+	value, err := json.Marshal(owner{Role: r.name, Since: r.Now})
 	if err != nil {
 		return fmt.Errorf("encode the owner of a role_id: %w", err)
 	}
@@ -145,13 +136,12 @@ func claim(ctx context.Context, r *request, key macKey, next *role) error {
 		if err != nil {
 			return err
 		}
-		if o != nil && o.Generation != next.Generation {
+		if o != nil && o.Role != r.name {
 			has, err := o.has(r.Store, key, indexKey)
 			if err != nil {
 				return err
 			}
-			// A claim of this role itself is left from an attempt that ended: it is this request's turn.
-			if has || o.Role != r.name && r.Now.Sub(o.Since) < settleTime {
+			if has || r.Now.Sub(o.Since) < settleTime {
 				return errRoleIDInUse
 			}
 		}
@@ -162,12 +152,12 @@ func claim(ctx context.Context, r *request, key macKey, next *role) error {
 	return errBusy
 }
 
-// release removes a role's claim of a role_id that it has not got, or no more. Nothing depends on it: who
+// release removes the role's claim of a role_id that it has not got, or no more. Nothing depends on it: who
 // finds a claim without a role behind it takes no notice, and tidy removes it.
-func release(ctx context.Context, r *request, key macKey, claimant *role) {
-	indexKey := key.roleIDKey(claimant.RoleID)
+func release(ctx context.Context, r *request, key macKey, roleID string) {
+	indexKey := key.roleIDKey(roleID)
 	o, seen, err := lookOwner(r.Store, indexKey)
-	if err != nil || o == nil || o.Generation != claimant.Generation {
+	if err != nil || o == nil || o.Role != r.name {
 		return
 	}
 	if has, err := o.has(r.Store, key, indexKey); err == nil && !has {
@@ -209,7 +199,7 @@ func (b *Backend) removeRole(ctx context.Context, r *request) error {
 			continue
 		}
 		if err == nil {
-			release(ctx, r, key, old)
+			release(ctx, r, key, old.RoleID)
 		}
 		return err
 	}

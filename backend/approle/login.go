@@ -110,7 +110,7 @@ func findRole(store backend.Store, key macKey, roleID string) (string, *role, er
 	if o == nil {
 		o = &owner{} // a role is looked for all the same
 	}
-	ro, err := o.role(store)
+	ro, err := loadRole(store, o.Role)
 	if ro == nil || err != nil || subtle.ConstantTimeCompare([]byte(ro.RoleID), []byte(roleID)) != 1 {
 		return "", nil, err
 	}

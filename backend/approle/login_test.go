@@ -179,6 +179,7 @@ func TestACustomRoleID(t *testing.T) {
 	r.loginWorks("host-7", id, true)
 	r.loginWorks(first, id, false)
 	const taken = "role_id: already in use by a role of this mount"
+	r.pass(time.Hour)
 	r.role("cd", nil)
 	r.refused(write, "role/cd/role-id", params{"role_id": "host-7"}, lease.Invalid, taken)
 	r.refused(write, "role/ce", params{"role_id": "host-7"}, lease.Invalid, taken)

@@ -1,18 +1,22 @@
 package approle_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/approle"
 	"github.com/leasehold/leasehold/lease"
 )
 
 // together runs f n times at once and returns how many succeeded. An error must be one of those that
-// tell that somebody else was first.
+// tell that somebody else was first. What was too busy is repeated, since then nothing was done.
 func (r *rig) together(n int, f func(i int) error) int {
 	r.Helper()
 	var wins atomic.Int64
@@ -23,6 +27,9 @@ func (r *rig) together(n int, f func(i int) error) int {
 			start.Wait()
 			err := f(i)
 			var e *lease.Error
+			for errors.As(err, &e) && e.Code == lease.Unavailable {
+				err = f(i)
+			}
 			switch {
 			case err == nil:
 				wins.Add(1)
@@ -63,6 +70,104 @@ func TestSevenUsesAreSevenLogins(t *testing.T) {
 			}
 		})
 	}
+}
+
+// between runs do once, before a conditional write of a key that begins with prefix.
+type between struct {
+	backend.Store
+	prefix string
+	once   sync.Once
+	do     func()
+}
+
+func (s *between) Swap(ctx context.Context, key string, seen backend.Version, value []byte, ttl time.Duration) error {
+	if strings.HasPrefix(key, s.prefix) {
+		s.once.Do(s.do)
+	}
+	return s.Store.Swap(ctx, key, seen, value, ttl)
+}
+
+// interrupted is the mount at another leader, whose first write below prefix is preceded by do.
+func (r *rig) interrupted(prefix string, do func()) *rig {
+	other := r.leaders(2)[1]
+	other.use = &between{Store: r.store, prefix: prefix, do: do}
+	return other
+}
+
+// The races that chance does not bring about, one by one.
+func TestAnotherLeaderComesBetween(t *testing.T) {
+	t.Run("a login, with a use for one", func(t *testing.T) {
+		r := newRig(t)
+		roleID := r.role("ci", nil)
+		id, _ := r.secret("ci", params{"num_uses": 1})
+		r.interrupted("secret-id/", func() { r.loginWorks(roleID, id, true) }).loginWorks(roleID, id, false)
+	})
+	t.Run("a login, with uses for both", func(t *testing.T) {
+		r := newRig(t)
+		roleID := r.role("ci", nil)
+		id, _ := r.secret("ci", params{"num_uses": 2})
+		r.interrupted("secret-id/", func() { r.loginWorks(roleID, id, true) }).loginWorks(roleID, id, true)
+		r.loginWorks(roleID, id, false)
+	})
+	t.Run("a secret_id is registered again, for elsewhere", func(t *testing.T) {
+		r := newRig(t)
+		roleID := r.role("ci", nil)
+		send := params{"secret_id": "x", "num_uses": 9}
+		r.must(write, "role/ci/custom-secret-id", send)
+		r.interrupted("secret-id/", func() {
+			r.must(write, "role/ci/secret-id/destroy", send)
+			r.pass(time.Second)
+			r.must(write, "role/ci/custom-secret-id", with(send, "cidr_list", "10.0.0.0/8"))
+		}).loginWorks(roleID, "x", false)
+	})
+	t.Run("a role wants the role_id that another is getting", func(t *testing.T) {
+		r := newRig(t)
+		r.interrupted("role/", func() {
+			r.refused(write, "role/cd", params{"role_id": "wanted"}, lease.Invalid, "role_id: already in use")
+		}).must(write, "role/ci", params{"role_id": "wanted"})
+		r.settle()
+	})
+	t.Run("the role is made with another role_id", func(t *testing.T) {
+		r := newRig(t)
+		r.interrupted("role/", func() { r.must(write, "role/ci", params{"role_id": "theirs"}) }).
+			must(write, "role/ci", params{"role_id": "ours"})
+		r.shows("role/ci/role-id", params{"role_id": "ours"})
+		r.settle()
+	})
+	t.Run("the role is changed in another way", func(t *testing.T) {
+		r := newRig(t)
+		r.role("ci", nil)
+		r.interrupted("role/", func() { r.must(write, "role/ci/token-ttl", params{"token_ttl": 60}) }).
+			must(write, "role/ci/period", params{"period": 60})
+		if data := r.must(read, "role/ci", nil); data["token_ttl"] != int64(60) || data["period"] != int64(60) {
+			t.Errorf("got %v, want both changes", data)
+		}
+		r.settle()
+	})
+	t.Run("the role is deleted", func(t *testing.T) {
+		r := newRig(t)
+		r.role("ci", nil)
+		other := r.interrupted("role/", func() { r.must(del, "role/ci", nil) })
+		other.refused(write, "role/ci/role-id", params{"role_id": "ours"}, lease.NotFound, `role "ci" does not exist`)
+		if got := r.keys("role-id/"); got != nil {
+			t.Errorf("the claim of a role_id is left: %q", got)
+		}
+		r.settle()
+	})
+	t.Run("a role is changed while it is deleted", func(t *testing.T) {
+		r := newRig(t)
+		r.role("ci", nil)
+		r.interrupted("role/", func() { r.must(write, "role/ci/role-id", params{"role_id": "x"}) }).must(del, "role/ci", nil)
+		if got := r.keys("role"); got != nil {
+			t.Errorf("left %q", got)
+		}
+		r.settle()
+	})
+	t.Run("the mount's key is drawn", func(t *testing.T) {
+		r := newRig(t)
+		r.interrupted("key", func() { r.role("cd", nil) }).must(write, "role/ci", nil)
+		r.checkRoles()
+	})
 }
 
 func TestEveryUseOfManyIsCounted(t *testing.T) {
@@ -179,4 +284,40 @@ func TestARoleIsDeletedWhileItIsUsed(t *testing.T) {
 		r.loginWorks(roleID, id, false)
 	}
 	r.settle()
+}
+
+// Who waits for a turn gives up with the request, and only so many wait.
+func TestTurnsAreWaitedForWithinBounds(t *testing.T) {
+	r := newRig(t)
+	roleID := r.role("ci", nil)
+	id, _ := r.secret("ci", params{"num_uses": 10_000})
+	gate := &gated{Store: r.store, reached: make(chan struct{}), open: make(chan struct{})}
+	r.use = gate
+	var logins sync.WaitGroup
+	logins.Go(func() { r.loginWorks(roleID, id, true) })
+	<-gate.reached
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	late := func() error {
+		_, err := r.method.Login(over, r.request(write, "login", params{"role_id": roleID, "secret_id": id}))
+		return err
+	}
+	checkError(t, late(), lease.Unavailable, "the request was given up while others about the same thing were at work")
+	for range 4095 {
+		logins.Go(func() { r.loginWorks(roleID, id, true) })
+	}
+	const full = "4096 requests wait for their turn already: try again"
+	var err error
+	for range 10_000 {
+		if err = late(); err.Error() == full {
+			break
+		}
+		time.Sleep(time.Millisecond) // until all of them stand in line
+	}
+	checkError(t, err, lease.Unavailable, full)
+	close(gate.open)
+	logins.Wait()
+	if got := r.must(write, "role/ci/secret-id/lookup", params{"secret_id": id})["secret_id_num_uses"]; got != 10_000-4096 {
+		t.Errorf("uses left: got %v, want those of the 4096 logins to be gone", got)
+	}
 }

@@ -9,8 +9,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/field"
 	"github.com/leasehold/leasehold/lease"
@@ -272,10 +270,7 @@ func byAccessor(r *request) (named, error) {
 	if err != nil {
 		return named{}, err
 	}
-	var n named
-	if uuid.Validate(accessor) == nil { // all that follows is a key of the store
-		n, err = byHandle(r, ro, accessor)
-	}
+	n, err := byHandle(r, ro, accessor)
 	if err == nil && n.found == nil {
 		err = lease.Errorf(lease.NotFound, "failed to find accessor entry for secret_id_accessor: %q", field.CleanText(accessor))
 	}

@@ -111,7 +111,10 @@ func TestACustomSecretID(t *testing.T) {
 	const taken = "secret_id: already registered with the role"
 	r.refused(write, "role/ci/custom-secret-id", send, lease.Invalid, taken)
 	r.role("cd", nil)
-	r.must(write, "role/cd/custom-secret-id", send) // another role's is another one
+	other := r.must(write, "role/cd/custom-secret-id", send) // another role's is another one
+	if other["secret_id_accessor"] == data["secret_id_accessor"] {
+		t.Errorf("two roles' secret_ids have the accessor %v, which tells that they are alike", other["secret_id_accessor"])
+	}
 	r.loginWorks(roleID, "testsecretid", true)
 	r.loginWorks(roleID, "testsecretid", false)
 	r.must(write, "role/ci/custom-secret-id", send) // a used one may be registered again
@@ -148,6 +151,7 @@ func TestRefusedSecretIDs(t *testing.T) {
 		{"ci/secret-id", params{"cidr_list": "nowhere"}, `cidr_list: "nowhere" is neither`},
 		{"ci/secret-id", params{"cidr_list": "10.0.0.0/8,11.0.0.1"}, `cidr_list: "11.0.0.1" is not within the role's secret_id_bound_cidrs`},
 		{"ci/secret-id", params{"cidr_list": "0.0.0.0/0"}, `cidr_list: "0.0.0.0/0" is not within`},
+		{"ci/secret-id", params{"cidr_list": "10.0.0.0/7"}, `cidr_list: "10.0.0.0/7" is not within`},
 		{"ci/secret-id", params{"cidr_list": "::/0"}, `cidr_list: "::/0" is not within`},
 		{"ci/secret-id", params{"token_bound_cidrs": "10.0.0.0/15"}, `token_bound_cidrs: "10.0.0.0/15" is not within the role's token_bound_cidrs`},
 		{"ci/secret-id", params{"metadata": many}, "metadata: 64 entries, at most 63"},

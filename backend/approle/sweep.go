@@ -99,7 +99,7 @@ func (m remains) sweep(ctx context.Context, r *request, budget int) (swept, erro
 	if err != nil {
 		return swept{}, fmt.Errorf("list the secret_ids of a deleted role: %w", err)
 	}
-	if len(accessors) == 0 && settled {
+	if len(accessors) == 0 && !more && settled {
 		return swept{}, r.Store.Delete(ctx, m.key)
 	}
 	for i, accessor := range accessors {

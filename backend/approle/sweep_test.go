@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/backendtest"
 	"github.com/leasehold/leasehold/lease"
 )
 
@@ -252,6 +253,61 @@ func TestAGivenUpDeletionRemovesNothing(t *testing.T) {
 	r.loginWorks(roleID, id, true)
 	r.settle()
 	r.loginWorks(roleID, id, true)
+}
+
+// A note that another request removed meanwhile says nothing about the role.
+func TestANoteThatVanishesRemovesNothing(t *testing.T) {
+	r := newRig(t)
+	roleID := r.role("ci", nil)
+	id, _ := r.secret("ci", nil)
+	r.use = &crashing{Store: r.store, left: 1}
+	r.handle(del, "role/ci", nil)
+	r.use = vanishing{r.store}
+	r.must(write, "tidy/secret-id", nil)
+	r.use = r.store
+	if got := r.keys("remains/"); got != nil {
+		t.Fatalf("the note is there still: %q", got)
+	}
+	r.loginWorks(roleID, id, true)
+}
+
+// vanishing is a store of which notes disappear before they are read.
+type vanishing struct{ *backendtest.Store }
+
+func (s vanishing) Get(key string) ([]byte, bool, error) {
+	if strings.HasPrefix(key, "remains/") {
+		s.Delete(context.Background(), key)
+	}
+	return s.Store.Get(key)
+}
+
+// A step that ends exactly with the secret_ids of one role must not take the next one's for gone.
+func TestAStepEndsBetweenTwoRoles(t *testing.T) {
+	r := newRig(t)
+	names := []string{"a", "b"}
+	for _, name := range names {
+		r.role(name, nil)
+		r.secrets(name, 32)
+	}
+	for _, name := range names {
+		r.use = &crashing{Store: r.store, left: 2} // the note and the deletion, and no sweep
+		r.handle(del, "role/"+name, nil)
+		r.use = r.store
+		r.pass(11 * time.Minute)
+	}
+	r.role("other", nil)
+	if got := len(r.keys("secret-id/")); got != 32 {
+		t.Errorf("after a step: got %d, want 32", got)
+	}
+	r.role("other", nil)
+	r.role("other", nil)
+	if got := r.keys("secret-id/"); got != nil {
+		t.Errorf("left %q", got)
+	}
+	if got := r.keys("remains/"); got != nil {
+		t.Errorf("left %q", got)
+	}
+	r.settle()
 }
 
 // A secret_id that comes after its role's deletion was swept is taken back, or swept later if the node that
