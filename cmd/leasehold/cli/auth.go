@@ -29,23 +29,26 @@ func authEnableCommand(a *app) *cobra.Command {
 	var path string
 	var ttls ttlFlags
 	var ask client.MountInput
+	var options map[string]string
 	cmd := &cobra.Command{
 		Use:   "enable TYPE",
 		Short: "Let people or machines log in in one more way",
 		Long: `Enables an auth method of a type: userpass for people with names and passwords, approle for
 machines. It serves below auth/TYPE unless -path says another name.`,
 		Example: `  leasehold auth enable userpass
-  leasehold auth enable -path=machines -max-lease-ttl=1h approle`,
+  leasehold auth enable -path=machines -max-lease-ttl=1h approle
+  leasehold auth enable -options=lockout_threshold=3 userpass`,
 	}
 	cmd.Flags().StringVar(&path, "path", "", "where it is to serve, below auth/; by default its type")
 	cmd.Flags().StringVar(&ask.Description, "description", "", "who logs in here")
+	optionsFlag(cmd, &options)
 	ttls.register(cmd, "its tokens")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		method, err := oneArg(args, "Not enough arguments (expected 1, got 0): which type of auth method?")
 		if err != nil {
 			return err
 		}
-		ask.Type, ask.Config = method, ttls.input()
+		ask.Type, ask.Config, ask.Options = method, ttls.input(), options
 		at := cleanPath(cmp.Or(path, method))
 		if err := c.EnableAuth(cmd.Context(), at, ask); err != nil {
 			return failed(err, "enabling %s auth", method)
@@ -111,13 +114,17 @@ func detailedMethods(methods map[string]client.Mount) [][]string {
 func authTuneCommand(a *app) *cobra.Command {
 	var ttls ttlFlags
 	var description string
+	var options map[string]string
 	cmd := &cobra.Command{
 		Use:   "tune PATH",
-		Short: "Change how long the tokens of an auth method live",
-		Long: `Changes how long the tokens live that an auth method makes from now on. What is not given stays
-as it is.`,
-		Example: `  leasehold auth tune -default-lease-ttl=1h -max-lease-ttl=12h userpass`,
+		Short: "Change how long the tokens of an auth method live, and its options",
+		Long: `Changes how long the tokens live that an auth method makes from now on, and its options, such as
+after how many failures userpass locks a name (lockout_threshold, lockout_duration,
+lockout_counter_reset, lockout_disable). What is not given stays as it is.`,
+		Example: `  leasehold auth tune -default-lease-ttl=1h -max-lease-ttl=12h userpass
+  leasehold auth tune -options=lockout_threshold=3 -options=lockout_duration=1h userpass`,
 	}
+	optionsFlag(cmd, &options)
 	ttls.register(cmd, "its tokens")
 	cmd.Flags().StringVar(&description, "description", "", "who logs in here")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
@@ -126,7 +133,7 @@ as it is.`,
 			return err
 		}
 		path := cleanPath(arg)
-		if err := c.TuneAuth(cmd.Context(), path, tuned(cmd, ttls.input(), description)); err != nil {
+		if err := c.TuneAuth(cmd.Context(), path, tuned(cmd, ttls.input(), description, options)); err != nil {
 			return failed(err, "tuning auth method %s/", path)
 		}
 		a.success("Success! Tuned the auth method at: %s/", path)

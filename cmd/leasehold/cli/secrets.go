@@ -34,9 +34,15 @@ func (f *ttlFlags) input() client.MountConfigInput {
 	return client.MountConfigInput{DefaultLeaseTTL: f.defaultTTL.wire(), MaxLeaseTTL: f.maxTTL.wire()}
 }
 
+// optionsFlag gives cmd the flag -options.
+func optionsFlag(cmd *cobra.Command, options *map[string]string) {
+	cmd.Flags().StringToStringVar(options, "options", nil, "key=value for what is mounted; may be repeated")
+}
+
 // tuned makes of what is set when a mount is enabled what changes it later: flags that are not
 // given leave things as they are.
-func tuned(cmd *cobra.Command, ask client.MountConfigInput, description string) client.MountConfigInput {
+func tuned(cmd *cobra.Command, ask client.MountConfigInput, description string, options map[string]string) client.MountConfigInput {
+	ask.Options = options
 	for flag, text := range map[string]*string{
 		"default-lease-ttl": &ask.DefaultLeaseTTL, "max-lease-ttl": &ask.MaxLeaseTTL,
 	} {
@@ -91,7 +97,7 @@ func secretsEnableCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&path, "path", "", "where it is to serve; by default its type")
 	cmd.Flags().StringVar(&ask.Description, "description", "", "what it is for")
-	cmd.Flags().StringToStringVar(&options, "options", nil, "key=value for the engine; may be repeated")
+	optionsFlag(cmd, &options)
 	tune.register(cmd)
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		engine, err := oneArg(args, "Not enough arguments (expected 1, got 0): which type of engine?")
@@ -194,6 +200,7 @@ func replication(m client.Mount) string {
 func secretsTuneCommand(a *app) *cobra.Command {
 	var tune tuneFlags
 	var description string
+	var options map[string]string
 	cmd := &cobra.Command{
 		Use:   "tune PATH",
 		Short: "Change how a secrets engine treats its leases",
@@ -203,6 +210,7 @@ as it is.`,
   leasehold secrets tune -revoke-attempts=10 hooks`,
 	}
 	tune.register(cmd)
+	optionsFlag(cmd, &options)
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		arg, err := oneArg(args, "Not enough arguments (expected 1, got 0): the engine at which path?")
@@ -210,7 +218,7 @@ as it is.`,
 			return err
 		}
 		path := cleanPath(arg)
-		if err := c.TuneMount(cmd.Context(), path, tuned(cmd, tune.input(), description)); err != nil {
+		if err := c.TuneMount(cmd.Context(), path, tuned(cmd, tune.input(), description, options)); err != nil {
 			return failed(err, "tuning secrets engine %s/", path)
 		}
 		a.success("Success! Tuned the secrets engine at: %s/", path)
