@@ -34,9 +34,13 @@ func (f *ttlFlags) input() client.MountConfigInput {
 	return client.MountConfigInput{DefaultLeaseTTL: f.defaultTTL.wire(), MaxLeaseTTL: f.maxTTL.wire()}
 }
 
-// optionsFlag gives cmd the flag -options.
+// optionsFlag gives cmd the flag -options. Where it tunes, the options given are all that there are.
 func optionsFlag(cmd *cobra.Command, options *map[string]string) {
-	cmd.Flags().StringToStringVar(options, "options", nil, "key=value for what is mounted; may be repeated")
+	usage := "key=value for what is mounted; may be repeated"
+	if cmd.Name() == "tune" {
+		usage += ", and replaces all that were set before"
+	}
+	cmd.Flags().StringToStringVar(options, "options", nil, usage)
 }
 
 // tuned makes of what is set when a mount is enabled what changes it later: flags that are not
