@@ -1,6 +1,10 @@
 package httpapi
 
-import "github.com/leasehold/leasehold/policy"
+import (
+	"net/netip"
+
+	"github.com/leasehold/leasehold/policy"
+)
 
 // Row is a row of the route table as tests see it.
 type Row struct {
@@ -44,3 +48,21 @@ func AppendString(s string) []byte { return appendString(nil, s) }
 
 // LimitListener is limitListener.
 var LimitListener = limitListener
+
+// Bounds of failures.
+const (
+	GuardBurst     = guardBurst
+	GuardRate      = int(guardRate)
+	GuardAddresses = guardAddresses
+	LoginCost      = loginCost
+)
+
+// GuardTake takes one failure of an address and reports whether that is too many.
+func GuardTake(s *Server, addr netip.Addr) bool { return s.guard.over(addr, 1) }
+
+// GuardSize is how many addresses are remembered.
+func GuardSize(s *Server) int {
+	s.guard.mu.Lock()
+	defer s.guard.mu.Unlock()
+	return len(s.guard.fails)
+}

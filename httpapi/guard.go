@@ -16,11 +16,13 @@ const (
 	guardRate      = 200.0 // failures a second
 	guardBurst     = 2000
 	guardAddresses = 8192 // that are remembered
+	guardNetwork   = 64   // bits of an IPv6 address that count: whoever has one has the rest
 )
 
 var errTooManyFailures = lease.Errorf(lease.Limited, "too many failed requests from this address: wait a second")
 
-// guard counts failed proofs of identity by client address.
+// guard counts failed proofs of identity by client address, and by network where that is what one client
+// has. When too many are remembered all are forgotten: who has as many is not held up by counting.
 type guard struct {
 	now func() time.Time
 
@@ -38,6 +40,10 @@ func (g *guard) deny(c *call, err error) error {
 
 // over takes n failures of an address and reports whether that is too many.
 func (g *guard) over(addr netip.Addr, n int) bool {
+	if addr.Is6() {
+		network, _ := addr.Prefix(guardNetwork) // never fails for as many bits
+		addr = network.Addr()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.fails[addr]
