@@ -24,6 +24,7 @@ const (
 type TokenRequest struct {
 	Namespace string
 	Path      string // that is asked, such as "auth/token/create": the lease is named after it
+	Role      string // of Namespace, by which the token is made; "": none
 	// Sudo says that the caller has sudo on Path. A root caller needs none.
 	Sudo bool
 	// Orphan says that Path makes orphans; NoParent asks for one, which takes sudo.
@@ -56,17 +57,26 @@ func (l *Lessor) CreateToken(ctx context.Context, caller *lease.Token, req Token
 	if caller == nil {
 		return nil, lease.ErrDenied
 	}
+	role, err := l.askedRole(req)
+	if err != nil {
+		return nil, err
+	}
 	expiring := false
 	l.state.Read(func(v *fsm.View) {
 		if le := v.Lease(caller.LeaseID); le != nil {
 			expiring = le.ExpireTime != 0
 		}
 	})
-	t, never, err := decideToken(caller, req, expiring)
+	d, err := decideToken(caller, req, role, expiring)
 	if err != nil {
 		return nil, err
 	}
-	return l.makeToken(ctx, t, req.ID, &command.CreateToken{Ttl: int64(req.TTL), NeverExpires: never})
+	made, err := l.makeToken(ctx, d.token, req.ID, &command.CreateToken{Ttl: int64(req.TTL), NeverExpires: d.never})
+	if err != nil {
+		return nil, err
+	}
+	made.Warnings = append(d.warnings, made.Warnings...)
+	return made, nil
 }
 
 // nameToken gives t its accessor, its hash and the ID of its lease, and returns the bearer secret:
@@ -106,6 +116,9 @@ func (l *Lessor) missingPolicies(t *lease.Token) []string {
 func (l *Lessor) RenewToken(ctx context.Context, t *lease.Token, increment time.Duration) (*lease.Token, *lease.Lease, []string, error) {
 	increment, err := l.loginIncrement(ctx, t, increment)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := l.roleStands(t); err != nil {
 		return nil, nil, nil, err
 	}
 	res, err := l.propose(ctx, &command.RenewToken{Hash: t.Hash, Increment: int64(max(increment, 0))})

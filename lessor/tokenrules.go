@@ -27,38 +27,57 @@ const (
 
 func refuse(format string, args ...any) error { return lease.Errorf(lease.Invalid, format, args...) }
 
-// decideToken applies the rules by which one token makes another and returns the new one, still
-// without names, and whether it never expires. callerExpires says whether the caller's own life has
-// an end. Order and texts are Vault's.
-func decideToken(caller *lease.Token, req TokenRequest, callerExpires bool) (t *lease.Token, never bool, err error) {
-	if err := checkTokenRequest(caller, req); err != nil {
-		return nil, false, err
+// decision is a token that may be made, still without names.
+type decision struct {
+	token    *lease.Token
+	never    bool // it never expires
+	warnings []string
+}
+
+// decideToken applies the rules by which one token makes another, by a role or by none. callerExpires
+// says whether the caller's own life has an end. Order and texts are Vault's.
+func decideToken(caller *lease.Token, req TokenRequest, role *TokenRole, callerExpires bool) (*decision, error) {
+	if role != nil && role.Type == "service" {
+		req.Type = role.Type // whatever was asked for
+	}
+	if err := checkTokenRequest(caller, req, role); err != nil {
+		return nil, err
 	}
 	sudo := req.Sudo || caller.Root()
-	if err := checkSudo(caller, req, sudo); err != nil {
-		return nil, false, err
+	if err := checkSudo(caller, req, role, sudo); err != nil {
+		return nil, err
 	}
-	policies, err := decidePolicies(caller, req, sudo)
+	policies, err := decidePolicies(caller, req, role, sudo)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	t = &lease.Token{
+	d := &decision{warnings: role.apply(&req)}
+	d.token = &lease.Token{
 		Namespace: req.Namespace, Parent: caller.Hash, Path: req.Path, DisplayName: displayName(req.DisplayName),
 		Policies: policies, Meta: req.Meta, ExplicitMaxTTL: req.ExplicitMaxTTL, Period: req.Period,
 		Renewable: req.Renewable == nil || *req.Renewable, NumUses: req.NumUses,
 	}
 	if req.Orphan || req.NoParent {
-		t.Parent = ""
+		d.token.Parent = ""
 	}
-	never = t.Root() && req.TTL == 0 && req.Period == 0 && req.ExplicitMaxTTL == 0
-	if never && callerExpires {
-		return nil, false, refuse("expiring root tokens cannot create non-expiring root tokens")
+	switch {
+	case role != nil:
+		d.token.Role, d.token.BoundCIDRs = role.Name, role.BoundCIDRs
+	case d.token.Parent != "":
+		d.token.BoundCIDRs = caller.BoundCIDRs
 	}
-	return t, never, nil
+	d.never = d.token.Root() && req.TTL == 0 && req.Period == 0 && req.ExplicitMaxTTL == 0
+	if d.never && callerExpires {
+		return nil, refuse("expiring root tokens cannot create non-expiring root tokens")
+	}
+	if d.never {
+		d.token.BoundCIDRs = nil
+	}
+	return d, nil
 }
 
 // checkTokenRequest refuses what nobody may ask for.
-func checkTokenRequest(caller *lease.Token, req TokenRequest) error {
+func checkTokenRequest(caller *lease.Token, req TokenRequest, role *TokenRole) error {
 	switch {
 	case caller.NumUses != 0:
 		return refuse("restricted use token cannot generate child tokens")
@@ -66,6 +85,8 @@ func checkTokenRequest(caller *lease.Token, req TokenRequest) error {
 		return refuse("batch tokens are not supported: ask for type \"service\"")
 	case req.Type != "" && req.Type != "service":
 		return refuse("invalid 'type' value %q: ask for \"service\"", printable(req.Type))
+	case req.EntityAlias != "" && role != nil:
+		return refuse("invalid 'entity_alias' value") // no role allows one: there are no entities
 	case req.EntityAlias != "":
 		return refuse("'entity_alias' is only allowed in combination with token role")
 	case req.NumUses < 0:
@@ -104,7 +125,7 @@ func checkMeta(meta map[string]string) error {
 }
 
 // checkSudo refuses what takes sudo.
-func checkSudo(caller *lease.Token, req TokenRequest, sudo bool) error {
+func checkSudo(caller *lease.Token, req TokenRequest, role *TokenRole, sudo bool) error {
 	if req.ID != "" {
 		if !sudo {
 			return refuse("root or sudo privileges required to specify token id")
@@ -119,8 +140,8 @@ func checkSudo(caller *lease.Token, req TokenRequest, sudo bool) error {
 	switch {
 	case req.Namespace != caller.Namespace && !sudo:
 		// The same names stand for other policies there, which the caller does not have.
-		return refuse("root or sudo privileges required to create a token in another namespace")
-	case req.NoParent && !sudo:
+		return refuse("root or sudo privileges required to directly generate a token in a child namespace")
+	case req.NoParent && role == nil && !sudo:
 		return refuse("root or sudo privileges required to create orphan token")
 	case req.Period > 0 && !sudo:
 		return refuse("root or sudo privileges required to create periodic token")
@@ -143,11 +164,22 @@ func checkCustomID(id string) error {
 }
 
 // decidePolicies computes what the new token may do: nobody without sudo gives what they have not.
-func decidePolicies(caller *lease.Token, req TokenRequest, sudo bool) ([]string, error) {
-	asked, addDefault := req.Policies, false
+func decidePolicies(caller *lease.Token, req TokenRequest, role *TokenRole, sudo bool) ([]string, error) {
+	asked, own, addDefault := req.Policies, caller.Policies, false
+	away := req.Namespace != caller.Namespace
+	if away {
+		own = nil // their names stand for other policies there
+	}
 	switch {
+	case role.restricts():
+		var err error
+		if asked, err = role.decidePolicies(asked, own, req.NoDefaultPolicy); err != nil {
+			return nil, err
+		}
+	case away:
+		addDefault = !req.NoDefaultPolicy
 	case len(asked) == 0:
-		asked = caller.Policies
+		asked = own
 	case sudo:
 		addDefault = !req.NoDefaultPolicy
 	default:
