@@ -120,6 +120,16 @@ func TestAnotherLeaderComesBetween(t *testing.T) {
 			r.must(write, "role/ci/custom-secret-id", with(send, "cidr_list", "10.0.0.0/8"))
 		}).loginWorks(roleID, "x", false)
 	})
+	t.Run("an expired secret_id is removed, which is registered again", func(t *testing.T) {
+		r := newRig(t)
+		roleID := r.role("ci", nil)
+		r.must(write, "role/ci/custom-secret-id", params{"secret_id": "x", "ttl": 1})
+		r.pass(time.Second)
+		expired := r.keys("secret-id/")[0]
+		r.interrupted("secret-id/", func() { r.store.Delete(context.Background(), expired) }).
+			must(write, "role/ci/custom-secret-id", params{"secret_id": "x"})
+		r.loginWorks(roleID, "x", true)
+	})
 	t.Run("a role wants the role_id that another is getting", func(t *testing.T) {
 		r := newRig(t)
 		r.interrupted("role/", func() {

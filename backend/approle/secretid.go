@@ -185,18 +185,7 @@ func readMetadata(in *field.Reader) map[string]string {
 // add stores a new secret_id. A role that is deleted meanwhile takes it along: what was written is taken
 // back, or else the sweep comes by.
 func (s *secretID) add(ctx context.Context, r *request, ro *role, key string) error {
-	old, seen, err := lookSecretID(r.Store, key, r.Now)
-	if err != nil {
-		return err
-	}
-	taken := lease.Errorf(lease.Invalid, "secret_id: already registered with the role: choose another one, or destroy it first")
-	if old != nil {
-		return taken
-	}
-	switch err := s.put(ctx, r.Request, key, seen); {
-	case errors.Is(err, lease.ErrChanged):
-		return taken
-	case err != nil:
+	if err := s.register(ctx, r, key); err != nil {
 		return err
 	}
 	now, err := loadRole(r.Store, r.name)
@@ -207,6 +196,24 @@ func (s *secretID) add(ctx context.Context, r *request, ro *role, key string) er
 		return err
 	}
 	return noSuchRole(r.name)
+}
+
+// register writes a secret_id unless there is a living one in its place. An expired one may be seen still
+// and be gone at the write, so a changed entry is looked at again.
+func (s *secretID) register(ctx context.Context, r *request, key string) error {
+	for range maxTries {
+		old, seen, err := lookSecretID(r.Store, key, r.Now)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			return lease.Errorf(lease.Invalid, "secret_id: already registered with the role: choose another one, or destroy it first")
+		}
+		if err := s.put(ctx, r.Request, key, seen); !errors.Is(err, lease.ErrChanged) {
+			return err
+		}
+	}
+	return errBusy
 }
 
 func existingRole(r *request) (*role, error) {
