@@ -81,7 +81,9 @@ func TestS19_AbsurdCommands(t *testing.T) {
 	names := []string{"", "x", "a/b", "/", "..", "n1", "ns1", "key", rootHash, "t1", "t2", "t3", "t4", "new1", "new2", "acc-new",
 		tokenMount, plainMount, otherMount, targetMnt, "m-new", "auth/token/", "locks/", "team/", "new/", "sub/team/",
 		"db", "db/creds", "locks/b/1", "locks/new/1", "db/creds/new/1", "auth/token/create/ht2", "db/creds/claimed/1",
-		"db/creds/irrevocable/1", "db/creds/open/1", "db/creds/active/1", "root", "config/main", "with\x00nul", "ünï"}
+		"db/creds/irrevocable/1", "db/creds/open/1", "db/creds/active/1", "root", "config/main", "with\x00nul", "ünï",
+		"ns3", "ns4", "ns9", "apps/", "apps/sub/", "apps/sub/new/", "auth/login/", "m-ns4", "m-login", "m-token-ns3", "t5", "t6",
+		"sys/wrapping/wrap", "auth/login/x/hnew1", "long", "swap/new"}
 	snapshot := snapshotOf(t, base.s)
 	for seed := range uint64(rounds) {
 		a := absurd{rand.New(rand.NewPCG(seed, 2)), names}

@@ -236,6 +236,13 @@ func (s *State) EntryCount() int {
 	return s.core.entries.Len()
 }
 
+// PolicySets is the number of lists of policies that tokens share.
+func (s *State) PolicySets() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.core.policySets)
+}
+
 // SplitEntry returns the time and the framed commands of an entry that EncodeEntry made.
 func SplitEntry(entry []byte) (now lease.Time, framed [][]byte) {
 	rest := entry[2:]

@@ -176,7 +176,7 @@ func (c *core) checkNewNamespace(m *command.PutNamespace) *lease.Error {
 		return lease.Errorf(lease.NotFound, "namespace %q not found: create it before what lies below it", path[:len(parent.Path)+at+1])
 	}
 	for _, other := range c.mountsOf(parent.ID) {
-		if strings.HasPrefix(other.Path, name) || strings.HasPrefix(name, other.Path) {
+		if strings.HasPrefix(other.Path, name) { // none lies above: name is one segment
 			return lease.Errorf(lease.Conflict, "path is already in use at %s", other.Path)
 		}
 	}
