@@ -4,16 +4,20 @@ package all
 
 import (
 	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/approle"
 	"github.com/leasehold/leasehold/backend/kv"
 	leaseengine "github.com/leasehold/leasehold/backend/lease"
+	"github.com/leasehold/leasehold/backend/userpass"
 	"github.com/leasehold/leasehold/backend/webhook"
 )
 
 // List makes one of each.
 func List() []backend.Backend {
 	return []backend.Backend{
+		approle.New(),
 		kv.New(),
 		leaseengine.New(),
+		userpass.New(),
 		webhook.New(webhook.Options{}),
 	}
 }
