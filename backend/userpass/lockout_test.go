@@ -43,7 +43,7 @@ func TestWhatClearsTheCount(t *testing.T) {
 		"a login":              func(w *world) { w.want("clearing", "alice", "p", in, 1) },
 		"time":                 func(w *world) { w.pass(15 * minute) },
 		"an unlock":            func(w *world) { w.write("users/alice/unlock", "") },
-		"a password":           func(w *world) { w.write("users/Alice", `{"password": "p"}`) },
+		"a password":           func(w *world) { w.write("users/alice", `{"password": "p"}`) },
 		"a password by itself": func(w *world) { w.write("users/alice/password", `{"password": "p"}`) },
 	} {
 		w := newWorld(t)

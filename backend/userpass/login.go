@@ -17,11 +17,7 @@ func errLogin() error { return lease.Errorf(lease.Invalid, "invalid username or 
 // Login compares a password with that of a user. While the name is locked it is lease.ErrDenied, whatever
 // the password is.
 func (b *Backend) Login(ctx context.Context, req *backend.Request) (*backend.LoginPlan, error) {
-	_, sent := split(req.Path)
-	name, err := checkName(req.Mount, sent)
-	if err != nil {
-		name = sent // nobody's, but it costs and counts like any other
-	}
+	_, name := split(b.Fold(req.Path)) // that nobody can have it makes no difference here
 	in := reader(req)
 	password := in.String("password")
 	if err := in.Err(); err != nil {

@@ -32,23 +32,20 @@ type user struct {
 // oldNames are the fields that userpass still takes under their names of before.
 var oldNames = []string{"policies", "ttl", "max_ttl", "bound_cidrs"}
 
-// checkName returns the name as it is kept, or says why nobody can have it.
-func checkName(mount *lease.Mount, name string) (string, error) {
+// checkName says why nobody can have a name.
+func checkName(mount *lease.Mount, name string) error {
 	if err := lease.CheckPath(name); err != nil {
-		return "", lease.Errorf(lease.Invalid, "username: %s", err)
-	}
-	if strings.Contains(name, "/") {
-		return "", lease.Errorf(lease.Invalid, "username: %q holds a slash: leave it out", name)
+		return lease.Errorf(lease.Invalid, "username: %s", err)
 	}
 	if len(name) > MaxName {
-		return "", lease.Errorf(lease.Invalid, "username: %d bytes long, at most %d are allowed: choose a shorter one", len(name), MaxName)
+		return lease.Errorf(lease.Invalid, "username: %d bytes long, at most %d are allowed: choose a shorter one", len(name), MaxName)
 	}
 	id := lease.NewID(mount.Path+loginPath+name, strings.Repeat("0", tokenRandom), mount.Namespace)
 	if over := len(id) - lease.MaxIDLen; over > 0 {
-		return "", lease.Errorf(lease.Invalid, "username: the lease IDs of its tokens would be %d bytes long, at most %d are allowed: shorten it by %d",
+		return lease.Errorf(lease.Invalid, "username: the lease IDs of its tokens would be %d bytes long, at most %d are allowed: shorten it by %d",
 			len(id), lease.MaxIDLen, over)
 	}
-	return strings.ToLower(name), nil
+	return nil
 }
 
 // tokenRandom is the length of the last part of a token's lease ID: "h" and 32 bytes in hex.

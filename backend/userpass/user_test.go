@@ -90,17 +90,17 @@ func TestUserIsMadeReadChangedListedAndDeleted(t *testing.T) {
 	if resp, err := w.handle(backend.List, "users", ""); resp != nil || err != nil {
 		t.Errorf("list of nobody: got %v, %v; want nothing", resp, err)
 	}
-	w.write("users/Alice", `{"password": "s3cret-Pass", "token_policies": "Dev,ops", "ttl": "1h", "token_max_ttl": 7200, "token_bound_cidrs": "192.0.2.0/24"}`)
+	w.write("users/alice", `{"password": "s3cret-Pass", "token_policies": "Dev,ops", "ttl": "1h", "token_max_ttl": 7200, "token_bound_cidrs": "192.0.2.0/24"}`)
 	w.write("users/bob", `{"password": "other"}`)
 	want := map[string]any{
 		"token_ttl": int64(3600), "token_max_ttl": int64(7200), "token_explicit_max_ttl": int64(0), "token_period": int64(0),
 		"token_num_uses": 0, "token_policies": []string{"dev", "ops"}, "token_no_default_policy": false,
 		"token_bound_cidrs": []string{"192.0.2.0/24"}, "token_type": "default", "ttl": int64(3600),
 	}
-	if got := w.read("ALICE"); !reflect.DeepEqual(got, want) {
+	if got := w.read("alice"); !reflect.DeepEqual(got, want) {
 		t.Errorf("read: got  %v\nwant %v", got, want)
 	}
-	w.write("users/aLice", `{"token_num_uses": 3}`)
+	w.write("users/alice", `{"token_num_uses": 3}`)
 	want["token_num_uses"] = 3
 	if got := w.read("alice"); !reflect.DeepEqual(got, want) {
 		t.Errorf("after an update: got  %v\nwant %v", got, want)
@@ -114,7 +114,7 @@ func TestUserIsMadeReadChangedListedAndDeleted(t *testing.T) {
 		t.Errorf("list: got %+v, %v", resp, err)
 	}
 	for range 2 { // absent is success
-		if resp, err := w.handle(backend.Delete, "users/ALICE", ""); resp != nil || err != nil {
+		if resp, err := w.handle(backend.Delete, "users/alice", ""); resp != nil || err != nil {
 			t.Errorf("delete: got %v, %v", resp, err)
 		}
 	}
@@ -148,11 +148,40 @@ func TestNothingShowsThePassword(t *testing.T) {
 	}
 }
 
+// TestCapitalsAreNoWayAroundAPolicy: there is one path to a user, and a rule about it reaches all that is done to the user.
+func TestCapitalsAreNoWayAroundAPolicy(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{
+		"users": "users", "users/Alice": "users/alice", "users/ALICE/password": "users/alice/password", "login/aLice": "login/alice",
+		"users/bob": "users/bob", "users/A@b.C/unlock": "users/a@b.c/unlock", "Users/Alice": "Users/Alice", "users/Alice/Password": "users/Alice/Password",
+		"users/\u212Aelvin": "users/\u212Aelvin", "users/A B": "users/A B", "users/": "users/", "": "", "login": "login", "users//password": "users//password",
+	} {
+		if got := w.b.Fold(path); got != want {
+			t.Errorf("%q: got %q, want %q", path, got, want)
+		}
+	}
+	w.write("users/alice", `{"password": "p"}`)
+	for _, test := range []struct {
+		op   backend.Operation
+		path string
+	}{
+		{backend.Read, "users/Alice"}, {backend.Write, "users/Alice"}, {backend.Delete, "users/Alice"},
+		{backend.Write, "users/Alice/password"}, {backend.Write, "users/Alice/policies"}, {backend.Write, "users/Alice/unlock"},
+	} {
+		resp, err := w.handle(test.op, test.path, `{"password": "q"}`)
+		wantError(t, fmt.Sprintf("operation %d on %s", test.op, test.path), err, lease.Invalid, `username: "Alice" has capitals: write it in lower case`)
+		if resp != nil {
+			t.Errorf("%s: got %v beside the error", test.path, resp)
+		}
+	}
+	w.want("afterwards", "ALICE", "p", in, 1)
+}
+
 func TestExists(t *testing.T) {
 	w := newWorld(t)
 	w.write("users/alice", `{"password": "p"}`)
 	for path, want := range map[string]bool{
-		"users/alice": true, "users/ALICE": true, "users/bob": false, "users/a b": false,
+		"users/alice": true, "users/ALICE": false, "users/bob": false, "users/a b": false,
 		"users/bob/password": true, "users/bob/policies": true, "users/bob/unlock": true,
 	} {
 		if got, err := w.b.Exists(context.Background(), w.request(backend.Write, path, "")); got != want || err != nil {
@@ -293,13 +322,13 @@ func FuzzName(f *testing.F) {
 		if got := w.try(name, "p"); got != invalid {
 			t.Errorf("%q: a login of nobody: got %q", name, got)
 		}
-		if _, err := w.handle(backend.Write, "users/"+name, `{"password": "p"}`); err != nil {
+		if _, err := w.handle(backend.Write, w.b.Fold("users/"+name), `{"password": "p"}`); err != nil {
 			wantError(t, fmt.Sprintf("make %q", name), err, lease.Invalid, "username: ")
 			if got := w.try(name, "p"); got != invalid {
 				t.Errorf("%q: a login of a name that nobody can have: got %q", name, got)
 			}
-			if got := w.read(name); got != nil {
-				t.Errorf("%q: refused and yet there: %v", name, got)
+			if got, err := w.handle(backend.Read, w.b.Fold("users/"+name), ""); got != nil || err != nil {
+				t.Errorf("%q: refused and yet there: %v, %v", name, got, err)
 			}
 			return
 		}

@@ -15,7 +15,9 @@
 //     whichever node: the result of a comparison is told only if the name was not locked by then.
 //   - The processor belongs to others too: few comparisons run at once, a bounded number wait.
 //
-// Names are in lower case; a request may write them as it likes.
+// Names are in lower case. A path may write them as it likes, but what is authorised, recorded and served is
+// what Fold makes of it: a rule that denies users/alice must not leave users/ALICE open. Handle refuses what was
+// not folded.
 package userpass
 
 import (
@@ -78,6 +80,16 @@ func split(path string) (kind, name string) {
 	return kind, name
 }
 
+// Fold returns the path with the name of the user in lower case.
+func (*Backend) Fold(path string) string {
+	kind, name := split(path)
+	if _, known := routes[kind]; !known || name == "" || lease.CheckPath(name) != nil {
+		return path
+	}
+	head, verb, _ := strings.Cut(kind, "/")
+	return head + "/" + strings.ToLower(name) + verb
+}
+
 // Route knows users, users/<name>, password, policies and unlock below that, and login/<name>.
 func (*Backend) Route(op backend.Operation, path string) (backend.Class, error) {
 	kind, _ := split(path)
@@ -101,7 +113,10 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 	if kind == usersPath {
 		return listUsers(req)
 	}
-	name, err := checkName(req.Mount, name)
+	if b.Fold(req.Path) != req.Path {
+		return nil, lease.Errorf(lease.Invalid, "username: %q has capitals: write it in lower case", name)
+	}
+	err := checkName(req.Mount, name)
 	switch {
 	case req.Operation == backend.Write && err != nil:
 		return nil, err
@@ -127,8 +142,7 @@ func (b *Backend) Exists(_ context.Context, req *backend.Request) (bool, error) 
 	if kind != userPath {
 		return true, nil
 	}
-	name, err := checkName(req.Mount, name)
-	if err != nil {
+	if checkName(req.Mount, name) != nil {
 		return false, nil // Handle refuses it
 	}
 	u, _, err := loadUser(req.Store, name)
