@@ -11,7 +11,8 @@
 // Replicated, and written to snapshots: leases, tokens, mounts and their sealed entries, policies,
 // namespaces, nodes, jobs, idempotency keys, log time, the epoch, and the count of commands.
 // Derived, rebuilt on restore and never written: the due index, the lists of leases by owner and of
-// tokens by parent, the order of irrevocable leases, and all counts.
+// tokens by parent, the orders of irrevocable leases, of accessors and of entries that end, the lists
+// of policies that tokens share, and all counts.
 //
 // # Time
 //
@@ -22,6 +23,9 @@
 //
 // Every command gets a sequence number, the entry it travels in does not matter: two commands packed
 // into one entry have an order. A revocation job covers what is older than the command that opened it.
+// Closing a namespace and disabling a mount open such a job, and are more: nothing new is made in what
+// is going, and it goes, with what it keeps, when the job is done and nothing is left. A job that tidies
+// is less: it covers nothing, and what it takes is dead when it comes by.
 //
 // # Concurrency
 //

@@ -140,3 +140,35 @@ func TestErrorTextIsCutByCharacters(t *testing.T) {
 		t.Errorf("got %d characters, want %d", len([]rune(got)), lease.MaxErrorText)
 	}
 }
+
+// TestWordsOfTheAPI holds the words that jobs show for what they cover, and no two alike.
+func TestWordsOfTheAPI(t *testing.T) {
+	seen := map[string]bool{}
+	for kind, want := range map[lease.SelectorKind]string{
+		lease.SelectPrefix: "prefix", lease.SelectToken: "token", lease.SelectMount: "mount",
+		lease.SelectNamespace: "namespace", lease.SelectOwnerless: "ownerless", 0: "unknown", 200: "unknown",
+	} {
+		if got := kind.String(); got != want || seen[got] && got != "unknown" {
+			t.Errorf("selector %d is called %q, want %q", kind, got, want)
+		}
+		seen[want] = true
+	}
+}
+
+// TestOnlyTheWrappingPathWraps: a path that looks like it, or lies below it, makes ordinary tokens.
+func TestOnlyTheWrappingPathWraps(t *testing.T) {
+	for path, want := range map[string]bool{
+		lease.WrappingPath: true, "": false, "sys/wrapping": false, lease.WrappingPath + "/": false, lease.WrappingPath + "/x": false,
+		"team/" + lease.WrappingPath: false, "auth/token/create": false,
+	} {
+		if got := (&lease.Token{Path: path}).Wrapping(); got != want {
+			t.Errorf("a token made at %q wraps: %v, want %v", path, got, want)
+		}
+	}
+	if root := (&lease.Token{Policies: []string{"default", "root"}}); !root.Root() || !root.Orphan() {
+		t.Error("a token with the policy root among others and without a parent is a root token and an orphan")
+	}
+	if t2 := (&lease.Token{Policies: []string{"roots"}, Parent: "x"}); t2.Root() || t2.Orphan() {
+		t.Error("a token with another policy and a parent is neither a root token nor an orphan")
+	}
+}
