@@ -21,6 +21,7 @@ func multi(text string) string { return "1 error occurred:\n\t* " + text + "\n\n
 func sample(row httpapi.Row) string {
 	for pattern, rest := range map[string]string{
 		"sys/mounts/*/tune": "locks", "sys/mounts/*": "new", "sys/auth/*/tune": "token", "sys/auth/*": "new", "sys/namespaces/*": "team", "sys/policies/acl/*": "app", "sys/policy/*": "app", "sys/leases/jobs/*": "1",
+		"auth/token/create/*": "ci", "auth/token/roles/*": "ci",
 	} {
 		if row.Path == pattern {
 			return strings.Replace(row.Path, "*", rest, 1)
@@ -95,6 +96,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 			"sys/mounts/*/tune": "sys/mounts/:path/tune", "sys/mounts/*": "sys/mounts/:path", "sys/internal/ui/mounts/*": "sys/internal/ui/mounts/:path",
 			"sys/auth/*/tune": "sys/auth/:path/tune", "sys/auth/*": "sys/auth/:path", "sys/namespaces/*": "sys/namespaces/:path",
 			"sys/policies/acl/*": "sys/policies/acl/:name", "sys/policy/*": "sys/policy/:name", "sys/leases/jobs/*": "sys/leases/jobs/:id",
+			"auth/token/create/*": "auth/token/create/:name", "auth/token/roles/*": "auth/token/roles/:name",
 		} {
 			if shown == pattern {
 				shown = name

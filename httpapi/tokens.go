@@ -21,6 +21,11 @@ func (s *Server) createToken(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return s.makeToken(c, req)
+}
+
+// makeToken makes a token and answers with its secret.
+func (s *Server) makeToken(c *call, req lessor.TokenRequest) (answer, error) {
 	made, err := s.lessor.CreateToken(c.ctx, c.token, req)
 	if err != nil {
 		return answer{}, err
