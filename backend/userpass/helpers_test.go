@@ -80,8 +80,9 @@ func (w *world) read(name string) map[string]any {
 	return resp.Data
 }
 
+// login folds the path as the server does.
 func (w *world) login(name, password string) (*backend.LoginPlan, error) {
-	return w.b.Login(context.Background(), w.request(backend.Write, "login/"+name, `{"password": "`+password+`"}`))
+	return w.b.Login(context.Background(), w.request(backend.Write, w.b.Fold("login/"+name), `{"password": "`+password+`"}`))
 }
 
 // The answers to a login.

@@ -17,7 +17,10 @@ func errLogin() error { return lease.Errorf(lease.Invalid, "invalid username or 
 // Login compares a password with that of a user. While the name is locked it is lease.ErrDenied, whatever
 // the password is.
 func (b *Backend) Login(ctx context.Context, req *backend.Request) (*backend.LoginPlan, error) {
-	_, name := split(b.Fold(req.Path)) // that nobody can have it makes no difference here
+	if err := b.checkFolded(req.Path); err != nil {
+		return nil, err
+	}
+	_, name := split(req.Path) // that nobody can have it makes no difference here
 	in := reader(req)
 	password := in.String("password")
 	if err := in.Err(); err != nil {

@@ -21,7 +21,7 @@ func TestLoginEarnsTheTokenOfTheUser(t *testing.T) {
 	w := newWorld(t)
 	w.write("users/alice", `{"password": "p", "token_policies": "dev", "token_ttl": "1h", "token_max_ttl": "2h", "token_period": "3h",
 		"token_explicit_max_ttl": "4h", "token_num_uses": 5, "token_no_default_policy": true, "token_bound_cidrs": "192.0.2.0/24"}`)
-	got, err := w.b.Login(context.Background(), w.request(backend.Write, "login/Alice", `{"password": "p", "username": "bob", "x": 1}`))
+	got, err := w.b.Login(context.Background(), w.request(backend.Write, "login/alice", `{"password": "p", "username": "bob", "x": 1}`))
 	want := &backend.LoginPlan{
 		Role: "alice", DisplayName: "userpass-alice", Policies: []string{"dev"}, Meta: map[string]string{"username": "alice"},
 		LoginLimits:     backend.LoginLimits{TTL: time.Hour, MaxTTL: 2 * time.Hour, Period: 3 * time.Hour},

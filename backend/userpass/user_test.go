@@ -174,6 +174,8 @@ func TestCapitalsAreNoWayAroundAPolicy(t *testing.T) {
 			t.Errorf("%s: got %v beside the error", test.path, resp)
 		}
 	}
+	_, err := w.b.Login(context.Background(), w.request(backend.Write, "login/Alice", `{"password": "p"}`))
+	wantError(t, "a login that would make a lease ID of its own", err, lease.Invalid, `username: "Alice" has capitals`)
 	w.want("afterwards", "ALICE", "p", in, 1)
 }
 

@@ -16,8 +16,8 @@
 //   - The processor belongs to others too: few comparisons run at once, a bounded number wait.
 //
 // Names are in lower case. A path may write them as it likes, but what is authorised, recorded and served is
-// what Fold makes of it: a rule that denies users/alice must not leave users/ALICE open. Handle refuses what was
-// not folded.
+// what Fold makes of it: a rule that denies users/alice must not leave users/ALICE open, and revoking what is below
+// login/alice must not spare login/Alice. What was not folded is refused.
 package userpass
 
 import (
@@ -90,6 +90,14 @@ func (*Backend) Fold(path string) string {
 	return head + "/" + strings.ToLower(name) + verb
 }
 
+func (b *Backend) checkFolded(path string) error {
+	if b.Fold(path) == path {
+		return nil
+	}
+	_, name := split(path)
+	return lease.Errorf(lease.Invalid, "username: %q has capitals: write it in lower case", name)
+}
+
 // Route knows users, users/<name>, password, policies and unlock below that, and login/<name>.
 func (*Backend) Route(op backend.Operation, path string) (backend.Class, error) {
 	kind, _ := split(path)
@@ -113,8 +121,8 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 	if kind == usersPath {
 		return listUsers(req)
 	}
-	if b.Fold(req.Path) != req.Path {
-		return nil, lease.Errorf(lease.Invalid, "username: %q has capitals: write it in lower case", name)
+	if err := b.checkFolded(req.Path); err != nil {
+		return nil, err
 	}
 	err := checkName(req.Mount, name)
 	switch {
