@@ -54,6 +54,8 @@ const (
 	CauseDisabled     Cause = "mount-disabled"
 	CauseAbandoned    Cause = "abandoned"
 	CauseTidy         Cause = "tidy"
+	CauseMoved        Cause = "mount-moved"
+	CauseOrphan       Cause = "orphan"
 	CauseNamespace    Cause = "namespace-deleted"
 	CauseUnwrapped    Cause = "unwrapped"
 )

@@ -32,6 +32,29 @@ type Mount struct {
 	Config      MountConfig
 	Seq         uint64
 	Tainted     uint64 // the job that empties it, 0 while it serves
+	// MovingTo, on a tainted mount: the path it takes when it is empty; "" if it goes.
+	MovingTo string
+	Frozen   *Frozen // nil: what has ended is destroyed as usual
+	Down     *Down   // nil: its target answers, as far as the leader knows
+}
+
+// Frozen says why and until when nothing that a mount leased is destroyed. What has ended stays dead to
+// its holders.
+type Frozen struct {
+	Reason string
+	Since  Time
+	Until  Time // zero: until it is thawed
+}
+
+// Down says since when a mount's target has not answered: the leader's circuit breaker is open.
+type Down struct {
+	Since Time
+	Error string
+}
+
+// IsFrozen reports whether nothing of the mount may be destroyed at now.
+func (m *Mount) IsFrozen(now Time) bool {
+	return m.Frozen != nil && (m.Frozen.Until == 0 || now < m.Frozen.Until)
 }
 
 // MountConfig is what can be tuned. Zero values mean the defaults.
@@ -43,6 +66,8 @@ type MountConfig struct {
 	RevokeBackoffMax  time.Duration
 	RevokeTimeout     time.Duration // per call
 	RevokeConcurrency int           // calls at once
+	RevokeRate        int           // calls a second; 0: no limit
+	ReconcileInterval time.Duration // between comparisons with the target's inventory; 0: only when asked
 }
 
 // WithDefaults returns c with every zero field set.

@@ -1773,6 +1773,8 @@ type MountConfig struct {
 	RevokeBackoffMax  int64                  `protobuf:"varint,5,opt,name=revoke_backoff_max,json=revokeBackoffMax,proto3" json:"revoke_backoff_max,omitempty"`
 	RevokeTimeout     int64                  `protobuf:"varint,6,opt,name=revoke_timeout,json=revokeTimeout,proto3" json:"revoke_timeout,omitempty"`
 	RevokeConcurrency int32                  `protobuf:"varint,7,opt,name=revoke_concurrency,json=revokeConcurrency,proto3" json:"revoke_concurrency,omitempty"`
+	RevokeRate        int32                  `protobuf:"varint,8,opt,name=revoke_rate,json=revokeRate,proto3" json:"revoke_rate,omitempty"`                      // calls a second; 0: no limit
+	ReconcileInterval int64                  `protobuf:"varint,9,opt,name=reconcile_interval,json=reconcileInterval,proto3" json:"reconcile_interval,omitempty"` // 0: only when asked
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1852,6 +1854,20 @@ func (x *MountConfig) GetRevokeTimeout() int64 {
 func (x *MountConfig) GetRevokeConcurrency() int32 {
 	if x != nil {
 		return x.RevokeConcurrency
+	}
+	return 0
+}
+
+func (x *MountConfig) GetRevokeRate() int32 {
+	if x != nil {
+		return x.RevokeRate
+	}
+	return 0
+}
+
+func (x *MountConfig) GetReconcileInterval() int64 {
+	if x != nil {
+		return x.ReconcileInterval
 	}
 	return 0
 }
@@ -2070,6 +2086,281 @@ func (x *DisableMount) GetId() string {
 	return ""
 }
 
+// FreezeMount keeps what a mount leased from being destroyed, until it is thawed or the time is over.
+// What has ended stays dead to its holders.
+type FreezeMount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Duration      int64                  `protobuf:"varint,3,opt,name=duration,proto3" json:"duration,omitempty"` // 0: until it is thawed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeMount) Reset() {
+	*x = FreezeMount{}
+	mi := &file_command_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeMount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeMount) ProtoMessage() {}
+
+func (x *FreezeMount) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeMount.ProtoReflect.Descriptor instead.
+func (*FreezeMount) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *FreezeMount) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FreezeMount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FreezeMount) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+type ThawMount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawMount) Reset() {
+	*x = ThawMount{}
+	mi := &file_command_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawMount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawMount) ProtoMessage() {}
+
+func (x *ThawMount) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawMount.ProtoReflect.Descriptor instead.
+func (*ThawMount) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ThawMount) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// SetMountHealth records that a mount's target stopped or began to answer: the leader's circuit breaker
+// opened or closed.
+type SetMountHealth struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"` // empty: it answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMountHealth) Reset() {
+	*x = SetMountHealth{}
+	mi := &file_command_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMountHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMountHealth) ProtoMessage() {}
+
+func (x *SetMountHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMountHealth.ProtoReflect.Descriptor instead.
+func (*SetMountHealth) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *SetMountHealth) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SetMountHealth) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetMountHealth) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// RetryRevocations makes the next attempt at leases that are being revoked due at once. Others are
+// skipped.
+type RetryRevocations struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryRevocations) Reset() {
+	*x = RetryRevocations{}
+	mi := &file_command_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryRevocations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryRevocations) ProtoMessage() {}
+
+func (x *RetryRevocations) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryRevocations.ProtoReflect.Descriptor instead.
+func (*RetryRevocations) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RetryRevocations) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RetryRevocations) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// MoveMount revokes all that a mount leased, by a job, and then gives the mount another path.
+type MoveMount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // within the same namespace
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveMount) Reset() {
+	*x = MoveMount{}
+	mi := &file_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveMount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveMount) ProtoMessage() {}
+
+func (x *MoveMount) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveMount.ProtoReflect.Descriptor instead.
+func (*MoveMount) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *MoveMount) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MoveMount) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
 // PutEntry keeps a sealed value of a mount: a connection, a role.
 type PutEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2083,7 +2374,7 @@ type PutEntry struct {
 
 func (x *PutEntry) Reset() {
 	*x = PutEntry{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2386,7 @@ func (x *PutEntry) String() string {
 func (*PutEntry) ProtoMessage() {}
 
 func (x *PutEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2399,7 @@ func (x *PutEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntry.ProtoReflect.Descriptor instead.
 func (*PutEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PutEntry) GetMountId() string {
@@ -2153,7 +2444,7 @@ type SwapEntry struct {
 
 func (x *SwapEntry) Reset() {
 	*x = SwapEntry{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2456,7 @@ func (x *SwapEntry) String() string {
 func (*SwapEntry) ProtoMessage() {}
 
 func (x *SwapEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2469,7 @@ func (x *SwapEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwapEntry.ProtoReflect.Descriptor instead.
 func (*SwapEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SwapEntry) GetMountId() string {
@@ -2226,7 +2517,7 @@ type DeleteEntry struct {
 
 func (x *DeleteEntry) Reset() {
 	*x = DeleteEntry{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2529,7 @@ func (x *DeleteEntry) String() string {
 func (*DeleteEntry) ProtoMessage() {}
 
 func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2542,7 @@ func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntry.ProtoReflect.Descriptor instead.
 func (*DeleteEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeleteEntry) GetMountId() string {
@@ -2279,7 +2570,7 @@ type PutNamespace struct {
 
 func (x *PutNamespace) Reset() {
 	*x = PutNamespace{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2582,7 @@ func (x *PutNamespace) String() string {
 func (*PutNamespace) ProtoMessage() {}
 
 func (x *PutNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2595,7 @@ func (x *PutNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNamespace.ProtoReflect.Descriptor instead.
 func (*PutNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutNamespace) GetId() string {
@@ -2338,7 +2629,7 @@ type DeleteNamespace struct {
 
 func (x *DeleteNamespace) Reset() {
 	*x = DeleteNamespace{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2641,7 @@ func (x *DeleteNamespace) String() string {
 func (*DeleteNamespace) ProtoMessage() {}
 
 func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2654,7 @@ func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespace.ProtoReflect.Descriptor instead.
 func (*DeleteNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeleteNamespace) GetId() string {
@@ -2384,7 +2675,7 @@ type CreateNamespace struct {
 
 func (x *CreateNamespace) Reset() {
 	*x = CreateNamespace{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2687,7 @@ func (x *CreateNamespace) String() string {
 func (*CreateNamespace) ProtoMessage() {}
 
 func (x *CreateNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2700,7 @@ func (x *CreateNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespace.ProtoReflect.Descriptor instead.
 func (*CreateNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CreateNamespace) GetNamespace() *PutNamespace {
@@ -2438,7 +2729,7 @@ type CloseNamespace struct {
 
 func (x *CloseNamespace) Reset() {
 	*x = CloseNamespace{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2741,7 @@ func (x *CloseNamespace) String() string {
 func (*CloseNamespace) ProtoMessage() {}
 
 func (x *CloseNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2754,7 @@ func (x *CloseNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseNamespace.ProtoReflect.Descriptor instead.
 func (*CloseNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CloseNamespace) GetId() string {
@@ -2500,7 +2791,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2803,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2816,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Header) GetFormat() uint32 {
@@ -2628,7 +2919,7 @@ type Ending struct {
 
 func (x *Ending) Reset() {
 	*x = Ending{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2931,7 @@ func (x *Ending) String() string {
 func (*Ending) ProtoMessage() {}
 
 func (x *Ending) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2944,7 @@ func (x *Ending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ending.ProtoReflect.Descriptor instead.
 func (*Ending) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Ending) GetCause() string {
@@ -2743,7 +3034,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3046,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3059,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Lease) GetId() string {
@@ -2943,7 +3234,7 @@ type Pair struct {
 
 func (x *Pair) Reset() {
 	*x = Pair{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3246,7 @@ func (x *Pair) String() string {
 func (*Pair) ProtoMessage() {}
 
 func (x *Pair) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3259,7 @@ func (x *Pair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pair.ProtoReflect.Descriptor instead.
 func (*Pair) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Pair) GetKey() string {
@@ -3012,7 +3303,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3315,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3328,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Token) GetHash() string {
@@ -3179,13 +3470,17 @@ type Mount struct {
 	Options       []*Pair                `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty"`
 	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
 	Tainted       uint64                 `protobuf:"varint,4,opt,name=tainted,proto3" json:"tainted,omitempty"`
+	MovingTo      string                 `protobuf:"bytes,5,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"` // the path it takes when it is empty; "" if it goes
+	Frozen        *Frozen                `protobuf:"bytes,6,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	DownSince     int64                  `protobuf:"varint,7,opt,name=down_since,json=downSince,proto3" json:"down_since,omitempty"` // 0: its target answers
+	DownError     string                 `protobuf:"bytes,8,opt,name=down_error,json=downError,proto3" json:"down_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3492,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3505,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Mount) GetSpec() *EnableMount {
@@ -3241,6 +3536,95 @@ func (x *Mount) GetTainted() uint64 {
 	return 0
 }
 
+func (x *Mount) GetMovingTo() string {
+	if x != nil {
+		return x.MovingTo
+	}
+	return ""
+}
+
+func (x *Mount) GetFrozen() *Frozen {
+	if x != nil {
+		return x.Frozen
+	}
+	return nil
+}
+
+func (x *Mount) GetDownSince() int64 {
+	if x != nil {
+		return x.DownSince
+	}
+	return 0
+}
+
+func (x *Mount) GetDownError() string {
+	if x != nil {
+		return x.DownError
+	}
+	return ""
+}
+
+// Frozen says why and until when nothing of a mount is destroyed.
+type Frozen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until         int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"` // 0: until it is thawed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Frozen) Reset() {
+	*x = Frozen{}
+	mi := &file_command_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Frozen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Frozen) ProtoMessage() {}
+
+func (x *Frozen) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Frozen.ProtoReflect.Descriptor instead.
+func (*Frozen) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Frozen) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Frozen) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Frozen) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type Policy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -3253,7 +3637,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3649,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3662,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Policy) GetNamespace() string {
@@ -3321,7 +3705,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3717,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3730,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{46}
+	return file_command_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Entry) GetMountId() string {
@@ -3390,7 +3774,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3786,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3799,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{47}
+	return file_command_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Namespace) GetId() string {
@@ -3478,7 +3862,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3874,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3887,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{48}
+	return file_command_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Job) GetId() uint64 {
@@ -3634,7 +4018,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +4030,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +4043,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{49}
+	return file_command_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Node) GetSpec() *PutNode {
@@ -3681,7 +4065,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +4077,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +4090,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{50}
+	return file_command_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *IdempotencyRecord) GetKey() []byte {
@@ -3871,7 +4255,7 @@ const file_command_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tR\x04text\"@\n" +
 	"\fDeletePolicy\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x9b\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xeb\x02\n" +
 	"\vMountConfig\x12\x1f\n" +
 	"\vdefault_ttl\x18\x01 \x01(\x03R\n" +
 	"defaultTtl\x12\x17\n" +
@@ -3880,7 +4264,10 @@ const file_command_proto_rawDesc = "" +
 	"\x0erevoke_backoff\x18\x04 \x01(\x03R\rrevokeBackoff\x12,\n" +
 	"\x12revoke_backoff_max\x18\x05 \x01(\x03R\x10revokeBackoffMax\x12%\n" +
 	"\x0erevoke_timeout\x18\x06 \x01(\x03R\rrevokeTimeout\x12-\n" +
-	"\x12revoke_concurrency\x18\a \x01(\x05R\x11revokeConcurrency\"\xdc\x02\n" +
+	"\x12revoke_concurrency\x18\a \x01(\x05R\x11revokeConcurrency\x12\x1f\n" +
+	"\vrevoke_rate\x18\b \x01(\x05R\n" +
+	"revokeRate\x12-\n" +
+	"\x12reconcile_interval\x18\t \x01(\x03R\x11reconcileInterval\"\xdc\x02\n" +
 	"\vEnableMount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\baccessor\x18\x02 \x01(\tR\baccessor\x12\x1c\n" +
@@ -3902,7 +4289,23 @@ const file_command_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1e\n" +
 	"\fDisableMount\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"_\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"Q\n" +
+	"\vFreezeMount\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bduration\x18\x03 \x01(\x03R\bduration\"\x1b\n" +
+	"\tThawMount\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"L\n" +
+	"\x0eSetMountHealth\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"B\n" +
+	"\x10RetryRevocations\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\"/\n" +
+	"\tMoveMount\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"_\n" +
 	"\bPutEntry\x12\x19\n" +
 	"\bmount_id\x18\x01 \x01(\tR\amountId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -4011,12 +4414,22 @@ const file_command_proto_rawDesc = "" +
 	"\x06doomed\x18\x11 \x01(\x04R\x06doomed\x12'\n" +
 	"\x0fspares_children\x18\x12 \x01(\bR\x0esparesChildren\x12\x1f\n" +
 	"\vbound_cidrs\x18\x13 \x03(\tR\n" +
-	"boundCidrs\"\x9a\x01\n" +
+	"boundCidrs\"\xa8\x02\n" +
 	"\x05Mount\x122\n" +
 	"\x04spec\x18\x01 \x01(\v2\x1e.leasehold.command.EnableMountR\x04spec\x121\n" +
 	"\aoptions\x18\x02 \x03(\v2\x17.leasehold.command.PairR\aoptions\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x18\n" +
-	"\atainted\x18\x04 \x01(\x04R\atainted\"h\n" +
+	"\atainted\x18\x04 \x01(\x04R\atainted\x12\x1b\n" +
+	"\tmoving_to\x18\x05 \x01(\tR\bmovingTo\x121\n" +
+	"\x06frozen\x18\x06 \x01(\v2\x19.leasehold.command.FrozenR\x06frozen\x12\x1d\n" +
+	"\n" +
+	"down_since\x18\a \x01(\x03R\tdownSince\x12\x1d\n" +
+	"\n" +
+	"down_error\x18\b \x01(\tR\tdownError\"L\n" +
+	"\x06Frozen\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\"h\n" +
 	"\x06Policy\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -4072,7 +4485,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_command_proto_goTypes = []any{
 	(*Init)(nil),              // 0: leasehold.command.Init
 	(*Epoch)(nil),             // 1: leasehold.command.Epoch
@@ -4106,60 +4519,67 @@ var file_command_proto_goTypes = []any{
 	(*EnableMount)(nil),       // 29: leasehold.command.EnableMount
 	(*TuneMount)(nil),         // 30: leasehold.command.TuneMount
 	(*DisableMount)(nil),      // 31: leasehold.command.DisableMount
-	(*PutEntry)(nil),          // 32: leasehold.command.PutEntry
-	(*SwapEntry)(nil),         // 33: leasehold.command.SwapEntry
-	(*DeleteEntry)(nil),       // 34: leasehold.command.DeleteEntry
-	(*PutNamespace)(nil),      // 35: leasehold.command.PutNamespace
-	(*DeleteNamespace)(nil),   // 36: leasehold.command.DeleteNamespace
-	(*CreateNamespace)(nil),   // 37: leasehold.command.CreateNamespace
-	(*CloseNamespace)(nil),    // 38: leasehold.command.CloseNamespace
-	(*Header)(nil),            // 39: leasehold.command.Header
-	(*Ending)(nil),            // 40: leasehold.command.Ending
-	(*Lease)(nil),             // 41: leasehold.command.Lease
-	(*Pair)(nil),              // 42: leasehold.command.Pair
-	(*Token)(nil),             // 43: leasehold.command.Token
-	(*Mount)(nil),             // 44: leasehold.command.Mount
-	(*Policy)(nil),            // 45: leasehold.command.Policy
-	(*Entry)(nil),             // 46: leasehold.command.Entry
-	(*Namespace)(nil),         // 47: leasehold.command.Namespace
-	(*Job)(nil),               // 48: leasehold.command.Job
-	(*Node)(nil),              // 49: leasehold.command.Node
-	(*IdempotencyRecord)(nil), // 50: leasehold.command.IdempotencyRecord
-	nil,                       // 51: leasehold.command.Grant.LabelsEntry
-	nil,                       // 52: leasehold.command.EnableMount.OptionsEntry
-	nil,                       // 53: leasehold.command.TuneMount.OptionsEntry
-	nil,                       // 54: leasehold.command.PutNamespace.MetadataEntry
+	(*FreezeMount)(nil),       // 32: leasehold.command.FreezeMount
+	(*ThawMount)(nil),         // 33: leasehold.command.ThawMount
+	(*SetMountHealth)(nil),    // 34: leasehold.command.SetMountHealth
+	(*RetryRevocations)(nil),  // 35: leasehold.command.RetryRevocations
+	(*MoveMount)(nil),         // 36: leasehold.command.MoveMount
+	(*PutEntry)(nil),          // 37: leasehold.command.PutEntry
+	(*SwapEntry)(nil),         // 38: leasehold.command.SwapEntry
+	(*DeleteEntry)(nil),       // 39: leasehold.command.DeleteEntry
+	(*PutNamespace)(nil),      // 40: leasehold.command.PutNamespace
+	(*DeleteNamespace)(nil),   // 41: leasehold.command.DeleteNamespace
+	(*CreateNamespace)(nil),   // 42: leasehold.command.CreateNamespace
+	(*CloseNamespace)(nil),    // 43: leasehold.command.CloseNamespace
+	(*Header)(nil),            // 44: leasehold.command.Header
+	(*Ending)(nil),            // 45: leasehold.command.Ending
+	(*Lease)(nil),             // 46: leasehold.command.Lease
+	(*Pair)(nil),              // 47: leasehold.command.Pair
+	(*Token)(nil),             // 48: leasehold.command.Token
+	(*Mount)(nil),             // 49: leasehold.command.Mount
+	(*Frozen)(nil),            // 50: leasehold.command.Frozen
+	(*Policy)(nil),            // 51: leasehold.command.Policy
+	(*Entry)(nil),             // 52: leasehold.command.Entry
+	(*Namespace)(nil),         // 53: leasehold.command.Namespace
+	(*Job)(nil),               // 54: leasehold.command.Job
+	(*Node)(nil),              // 55: leasehold.command.Node
+	(*IdempotencyRecord)(nil), // 56: leasehold.command.IdempotencyRecord
+	nil,                       // 57: leasehold.command.Grant.LabelsEntry
+	nil,                       // 58: leasehold.command.EnableMount.OptionsEntry
+	nil,                       // 59: leasehold.command.TuneMount.OptionsEntry
+	nil,                       // 60: leasehold.command.PutNamespace.MetadataEntry
 }
 var file_command_proto_depIdxs = []int32{
-	43, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
+	48, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
 	29, // 1: leasehold.command.Init.token_mount:type_name -> leasehold.command.EnableMount
-	51, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
+	57, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
 	7,  // 3: leasehold.command.Grant.idempotency:type_name -> leasehold.command.Idempotency
 	6,  // 4: leasehold.command.Issue.grant:type_name -> leasehold.command.Grant
 	6,  // 5: leasehold.command.Reserve.grant:type_name -> leasehold.command.Grant
 	13, // 6: leasehold.command.Expire.leases:type_name -> leasehold.command.Ref
 	18, // 7: leasehold.command.OpenJob.selector:type_name -> leasehold.command.Selector
-	43, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
-	52, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
+	48, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
+	58, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
 	28, // 10: leasehold.command.EnableMount.config:type_name -> leasehold.command.MountConfig
-	53, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
+	59, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
 	28, // 12: leasehold.command.TuneMount.config:type_name -> leasehold.command.MountConfig
-	54, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
-	35, // 14: leasehold.command.CreateNamespace.namespace:type_name -> leasehold.command.PutNamespace
+	60, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
+	40, // 14: leasehold.command.CreateNamespace.namespace:type_name -> leasehold.command.PutNamespace
 	29, // 15: leasehold.command.CreateNamespace.token_mount:type_name -> leasehold.command.EnableMount
-	42, // 16: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
-	40, // 17: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
-	42, // 18: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
+	47, // 16: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
+	45, // 17: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
+	47, // 18: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
 	29, // 19: leasehold.command.Mount.spec:type_name -> leasehold.command.EnableMount
-	42, // 20: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
-	42, // 21: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
-	18, // 22: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
-	4,  // 23: leasehold.command.Node.spec:type_name -> leasehold.command.PutNode
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	47, // 20: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
+	50, // 21: leasehold.command.Mount.frozen:type_name -> leasehold.command.Frozen
+	47, // 22: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
+	18, // 23: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
+	4,  // 24: leasehold.command.Node.spec:type_name -> leasehold.command.PutNode
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4173,7 +4593,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
