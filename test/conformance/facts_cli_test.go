@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -91,7 +90,7 @@ func TestFact21_ADeadServerIsExitCodeTwo(t *testing.T) {
 		{"lease", "renew", "-increment", "60", "a/b"}, {"lease", "revoke", "a/b"}, {"lease", "revoke", "-sync", "a/b"},
 		{"lease", "revoke", "-prefix", "a/b"}, {"lease", "revoke", "-prefix", "-sync", "a/b"}, {"lease", "revoke", "-force", "-prefix", "a/b"},
 	} {
-		cmd := exec.Command(filepath.Join(cluster.Root, "bin/leasehold"), args...)
+		cmd := exec.Command(cluster.Bin, args...)
 		cmd.Env = append(cluster.Env(), "VAULT_ADDR=http://127.0.0.1:1", "VAULT_MAX_RETRIES=0")
 		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 2 {
 			t.Errorf("%v: exit code %d, want 2\n%s", args, cmd.ProcessState.ExitCode(), out)

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -56,6 +57,9 @@ func (b *baoClient) CreateToken(r tokenRequest) (*secret, error) {
 func (b *baoClient) CreateOrphan(r tokenRequest) (*secret, error) {
 	return asSecret(b.c.Auth().Token().CreateOrphan(b.request(r)))
 }
+func (b *baoClient) CreateWithRole(r tokenRequest, role string) (*secret, error) {
+	return asSecret(b.c.Auth().Token().CreateWithRole(b.request(r), role))
+}
 func (b *baoClient) LookupToken(token string) (*secret, error) {
 	return asSecret(b.c.Auth().Token().Lookup(token))
 }
@@ -89,6 +93,19 @@ func (b *baoClient) CapabilitiesSelf(path string) ([]string, error) {
 	return b.c.Sys().CapabilitiesSelf(path)
 }
 
+func (b *baoClient) Capabilities(token, path string) ([]string, error) {
+	return b.c.Sys().Capabilities(token, path)
+}
+
+// CapabilitiesAccessor has no method of its own in this client.
+func (b *baoClient) CapabilitiesAccessor(accessor, path string) ([]string, error) {
+	s, err := b.Write("sys/capabilities-accessor", map[string]any{"accessor": accessor, "path": path})
+	if err != nil {
+		return nil, err
+	}
+	return convert[[]string](s.Data[path])
+}
+
 func (b *baoClient) Mount(path, engine, defaultTTL, maxTTL string) error {
 	return b.c.Sys().Mount(path, &api.MountInput{Type: engine, Config: api.MountConfigInput{DefaultLeaseTTL: defaultTTL, MaxLeaseTTL: maxTTL}})
 }
@@ -100,6 +117,39 @@ func (b *baoClient) MountConfig(path string) (map[string]any, error) {
 }
 func (b *baoClient) ListMounts() (map[string]any, error) { return asMap(b.c.Sys().ListMounts()) }
 func (b *baoClient) Unmount(path string) error           { return b.c.Sys().Unmount(path) }
+
+func (b *baoClient) EnableAuth(path, method, description, defaultTTL string) error {
+	return b.c.Sys().EnableAuthWithOptions(path, &api.EnableAuthOptions{Type: method, Description: description,
+		Config: api.AuthConfigInput{DefaultLeaseTTL: defaultTTL}})
+}
+func (b *baoClient) ListAuth() (map[string]any, error) { return asMap(b.c.Sys().ListAuth()) }
+func (b *baoClient) DisableAuth(path string) error     { return b.c.Sys().DisableAuth(path) }
+
+func (b *baoClient) Wrap(path, ttl string) {
+	b.c.SetWrappingLookupFunc(func(_, asked string) string {
+		if asked == path {
+			return ttl
+		}
+		return ""
+	})
+}
+func (b *baoClient) Unwrap(token string) (*secret, error) {
+	return asSecret(b.c.Logical().Unwrap(token))
+}
+
+func (b *baoClient) KVGet(mount, path string) (map[string]any, error) {
+	got, err := b.c.KVv1(mount).Get(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	return got.Data, nil
+}
+func (b *baoClient) KVPut(mount, path string, data map[string]any) error {
+	return b.c.KVv1(mount).Put(context.Background(), path, data)
+}
+func (b *baoClient) KVDelete(mount, path string) error {
+	return b.c.KVv1(mount).Delete(context.Background(), path)
+}
 
 func (b *baoClient) Health() (map[string]any, error)     { return asMap(b.c.Sys().Health()) }
 func (b *baoClient) Leader() (map[string]any, error)     { return asMap(b.c.Sys().Leader()) }
@@ -137,7 +187,9 @@ func (b *baoClient) Watch(read func(sdk) (*secret, error)) (*watched, error) {
 }
 
 func (b *baoClient) SetToken(token string)        { b.c.SetToken(token) }
+func (b *baoClient) ClearToken()                  { b.c.ClearToken() }
 func (b *baoClient) SetNamespace(ns string)       { b.c.SetNamespace(ns) }
+func (b *baoClient) WithNamespace(ns string) sdk  { return &baoClient{b.c.WithNamespace(ns)} }
 func (b *baoClient) AddHeader(name, value string) { b.c.AddHeader(name, value) }
 
 func (b *baoClient) Status(err error) int {

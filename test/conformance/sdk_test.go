@@ -25,6 +25,7 @@ type sdk interface {
 
 	CreateToken(tokenRequest) (*secret, error)
 	CreateOrphan(tokenRequest) (*secret, error)
+	CreateWithRole(r tokenRequest, role string) (*secret, error)
 	LookupToken(token string) (*secret, error)
 	LookupAccessor(accessor string) (*secret, error)
 	LookupSelf() (*secret, error)
@@ -41,12 +42,26 @@ type sdk interface {
 	ListPolicies() ([]string, error)
 	DeletePolicy(name string) error
 	CapabilitiesSelf(path string) ([]string, error)
+	Capabilities(token, path string) ([]string, error)
+	CapabilitiesAccessor(accessor, path string) ([]string, error)
 
 	Mount(path, engine, defaultTTL, maxTTL string) error
 	TuneMount(path, defaultTTL, maxTTL string) error
 	MountConfig(path string) (map[string]any, error)
 	ListMounts() (map[string]any, error)
 	Unmount(path string) error
+
+	EnableAuth(path, method, description, defaultTTL string) error
+	ListAuth() (map[string]any, error)
+	DisableAuth(path string) error
+
+	// Wrap makes the server wrap what the client asks of one path from now on.
+	Wrap(path, ttl string)
+	Unwrap(token string) (*secret, error)
+
+	KVGet(mount, path string) (map[string]any, error)
+	KVPut(mount, path string, data map[string]any) error
+	KVDelete(mount, path string) error
 
 	Health() (map[string]any, error)
 	Leader() (map[string]any, error)
@@ -59,7 +74,9 @@ type sdk interface {
 	Watch(read func(sdk) (*secret, error)) (*watched, error)
 
 	SetToken(string)
+	ClearToken()
 	SetNamespace(string)
+	WithNamespace(string) sdk // another client, of that namespace
 	AddHeader(name, value string)
 	Status(error) int // of the server's answer, 0 if the error is none
 }
@@ -81,6 +98,14 @@ type secret struct {
 		LeaseDuration int               `json:"lease_duration"`
 		Renewable     bool              `json:"renewable"`
 	} `json:"auth"`
+	WrapInfo *struct {
+		Token           string    `json:"token"`
+		Accessor        string    `json:"accessor"`
+		TTL             int       `json:"ttl"`
+		CreationTime    time.Time `json:"creation_time"`
+		CreationPath    string    `json:"creation_path"`
+		WrappedAccessor string    `json:"wrapped_accessor"`
+	} `json:"wrap_info"`
 
 	original any // the client's own secret, for Watch
 }

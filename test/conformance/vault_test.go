@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"io"
 	"testing"
@@ -55,6 +56,9 @@ func (v *vaultClient) CreateToken(r tokenRequest) (*secret, error) {
 func (v *vaultClient) CreateOrphan(r tokenRequest) (*secret, error) {
 	return asSecret(v.c.Auth().Token().CreateOrphan(v.request(r)))
 }
+func (v *vaultClient) CreateWithRole(r tokenRequest, role string) (*secret, error) {
+	return asSecret(v.c.Auth().Token().CreateWithRole(v.request(r), role))
+}
 func (v *vaultClient) LookupToken(token string) (*secret, error) {
 	return asSecret(v.c.Auth().Token().Lookup(token))
 }
@@ -88,6 +92,13 @@ func (v *vaultClient) CapabilitiesSelf(path string) ([]string, error) {
 	return v.c.Sys().CapabilitiesSelf(path)
 }
 
+func (v *vaultClient) Capabilities(token, path string) ([]string, error) {
+	return v.c.Sys().Capabilities(token, path)
+}
+func (v *vaultClient) CapabilitiesAccessor(accessor, path string) ([]string, error) {
+	return v.c.Sys().CapabilitiesAccessor(accessor, path)
+}
+
 func (v *vaultClient) Mount(path, engine, defaultTTL, maxTTL string) error {
 	return v.c.Sys().Mount(path, &api.MountInput{Type: engine, Config: api.MountConfigInput{DefaultLeaseTTL: defaultTTL, MaxLeaseTTL: maxTTL}})
 }
@@ -99,6 +110,39 @@ func (v *vaultClient) MountConfig(path string) (map[string]any, error) {
 }
 func (v *vaultClient) ListMounts() (map[string]any, error) { return asMap(v.c.Sys().ListMounts()) }
 func (v *vaultClient) Unmount(path string) error           { return v.c.Sys().Unmount(path) }
+
+func (v *vaultClient) EnableAuth(path, method, description, defaultTTL string) error {
+	return v.c.Sys().EnableAuthWithOptions(path, &api.EnableAuthOptions{Type: method, Description: description,
+		Config: api.AuthConfigInput{DefaultLeaseTTL: defaultTTL}})
+}
+func (v *vaultClient) ListAuth() (map[string]any, error) { return asMap(v.c.Sys().ListAuth()) }
+func (v *vaultClient) DisableAuth(path string) error     { return v.c.Sys().DisableAuth(path) }
+
+func (v *vaultClient) Wrap(path, ttl string) {
+	v.c.SetWrappingLookupFunc(func(_, asked string) string {
+		if asked == path {
+			return ttl
+		}
+		return ""
+	})
+}
+func (v *vaultClient) Unwrap(token string) (*secret, error) {
+	return asSecret(v.c.Logical().Unwrap(token))
+}
+
+func (v *vaultClient) KVGet(mount, path string) (map[string]any, error) {
+	got, err := v.c.KVv1(mount).Get(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	return got.Data, nil
+}
+func (v *vaultClient) KVPut(mount, path string, data map[string]any) error {
+	return v.c.KVv1(mount).Put(context.Background(), path, data)
+}
+func (v *vaultClient) KVDelete(mount, path string) error {
+	return v.c.KVv1(mount).Delete(context.Background(), path)
+}
 
 func (v *vaultClient) Health() (map[string]any, error)     { return asMap(v.c.Sys().Health()) }
 func (v *vaultClient) Leader() (map[string]any, error)     { return asMap(v.c.Sys().Leader()) }
@@ -136,7 +180,9 @@ func (v *vaultClient) Watch(read func(sdk) (*secret, error)) (*watched, error) {
 }
 
 func (v *vaultClient) SetToken(token string)        { v.c.SetToken(token) }
+func (v *vaultClient) ClearToken()                  { v.c.ClearToken() }
 func (v *vaultClient) SetNamespace(ns string)       { v.c.SetNamespace(ns) }
+func (v *vaultClient) WithNamespace(ns string) sdk  { return &vaultClient{v.c.WithNamespace(ns)} }
 func (v *vaultClient) AddHeader(name, value string) { v.c.AddHeader(name, value) }
 
 func (v *vaultClient) Status(err error) int {

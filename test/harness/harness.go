@@ -4,6 +4,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,24 +22,29 @@ type Cluster struct {
 	Dir   string   // of the cluster's files
 	Nodes []string // API addresses; node i+1 of the script is at place i
 	Token string   // root token
+	Bin   string   // the binary that runs, as a path
 	ports string
 }
 
-// Start brings up n nodes on ports that begin with the two digits given, such as "83". bin/leasehold
-// must have been built, which "make build" does.
+// Start brings up n nodes on ports that begin with the two digits given, such as "83". They run the
+// binary that LEASEHOLD_BIN names, or bin/leasehold, which "make build" makes.
 func Start(n int, ports string) (*Cluster, error) {
 	root, err := repositoryRoot()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(root, "bin/leasehold")); err != nil {
-		return nil, fmt.Errorf("bin/leasehold is missing: run 'make build' first (%w)", err)
+	bin := cmp.Or(os.Getenv("LEASEHOLD_BIN"), "bin/leasehold")
+	if !filepath.IsAbs(bin) {
+		bin = filepath.Join(root, bin)
+	}
+	if _, err := os.Stat(bin); err != nil {
+		return nil, fmt.Errorf("%s is missing: run 'make build' first (%w)", bin, err)
 	}
 	dir, err := os.MkdirTemp("", "leasehold-cluster-")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Root: root, Dir: filepath.Join(dir, "cluster"), ports: ports}
+	c := &Cluster{Root: root, Dir: filepath.Join(dir, "cluster"), Bin: bin, ports: ports}
 	if _, err := c.Script("up", strconv.Itoa(n)); err != nil {
 		c.Wipe()
 		return nil, err
@@ -75,7 +81,7 @@ func repositoryRoot() (string, error) {
 // Env is the environment in which commands reach this cluster through node 1.
 func (c *Cluster) Env() []string {
 	env := append(os.Environ(), "LEASEHOLD_CLUSTER_DIR="+c.Dir, "LEASEHOLD_CLUSTER_PORTS="+c.ports,
-		"LEASEHOLD_BIN="+filepath.Join(c.Root, "bin/leasehold"))
+		"LEASEHOLD_BIN="+c.Bin)
 	if len(c.Nodes) > 0 {
 		env = append(env, "VAULT_ADDR="+c.Nodes[0], "VAULT_TOKEN="+c.Token)
 	}
@@ -94,9 +100,9 @@ func (c *Cluster) Script(args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// CLI runs bin/leasehold against node 1 and returns its output and exit code.
+// CLI runs the binary against node 1 and returns its output and exit code.
 func (c *Cluster) CLI(args ...string) (stdout, stderr string, code int) {
-	cmd := exec.Command(filepath.Join(c.Root, "bin/leasehold"), args...)
+	cmd := exec.Command(c.Bin, args...)
 	cmd.Env = c.Env()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
