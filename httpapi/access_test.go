@@ -30,55 +30,6 @@ func sample(row httpapi.Row) string {
 	return strings.Replace(row.Path, "*", "locks/a/x", 1)
 }
 
-// TestT5_EachRouteByTokenAndPolicy walks the table itself, so that no route can be added without
-// its access being checked: every row against no token, an unknown one, one without a policy, one
-// that grants the verb alone, one that grants sudo besides, and one that denies.
-func TestT5_EachRouteByTokenAndPolicy(t *testing.T) {
-	for i, row := range httpapi.Rows() {
-		path := sample(row)
-		t.Run(row.Method+" "+row.Path, func(t *testing.T) {
-			r := newRig(t)
-			r.Lead()
-			r.Enable("locks/", "lease", lease.MountConfig{})
-			rule := func(path, caps string) string { return fmt.Sprintf("path %q { capabilities = [%s] }\n", path, caps) }
-			verb := fmt.Sprintf("%q", row.Capability.String())
-			tokens := map[string]string{
-				"none": "", "unknown": "lhs.unknown",
-				"empty": r.policyToken("empty", rule("other/path", `"read"`)),
-				"verb":  r.policyToken("verb", rule(path, verb)+rule(path+"/", verb)),
-				"sudo":  r.policyToken("sudo", rule(path, verb+`, "sudo"`)+rule(path+"/", verb+`, "sudo"`)),
-				"deny":  r.policyToken("deny", rule("*", verb+`, "sudo"`)+rule(path, `"deny"`)+rule(path+"/", `"deny"`)),
-			}
-			wantDenied := map[string]bool{
-				"none": !row.Open, "unknown": !row.Open, "empty": !row.Open && !row.AnyToken,
-				"verb": row.Sudo, "sudo": false, "deny": !row.Open && !row.AnyToken,
-			}
-			for _, who := range []string{"none", "unknown", "empty", "deny", "verb", "sudo"} {
-				body := ""
-				if row.Method == "POST" {
-					body = `{"lease_id":"locks/a/x","sync":false}`
-				}
-				if strings.Contains(row.Path, "locks/") || strings.HasSuffix(row.Path, "/*") {
-					body = strings.Replace(body, `"lease_id":"locks/a/x",`, "", 1)
-				}
-				got := r.call(row.Method, path, tokens[who], body)
-				if denied := isDenied(got); denied != wantDenied[who] {
-					t.Errorf("row %d, token %q: denied is %t (status %d, %s), want %t", i, who, denied, got.status, got.text, wantDenied[who])
-				}
-				if wantDenied[who] && (who == "none" || who == "unknown") {
-					want(t, who, got, http.StatusForbidden, "permission denied")
-				}
-				if wantDenied[who] && (who == "empty" || who == "deny") {
-					want(t, who, got, http.StatusForbidden, multi("permission denied"))
-					if list := got.errors(); len(list) != 2 || !strings.Contains(list[1], strings.TrimSuffix(path, "/")) {
-						t.Errorf("token %q: got %q, want a second text that names the path", who, list)
-					}
-				}
-			}
-		})
-	}
-}
-
 // isDenied tells a refusal by access control from any other 403.
 func isDenied(a reply) bool {
 	list := a.errors()

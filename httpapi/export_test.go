@@ -17,6 +17,7 @@ type Row struct {
 	RootOnly   bool
 	Opens      bool
 	OneLease   bool
+	Folds      bool
 	Canonical  string
 	Help       string
 }
@@ -30,7 +31,7 @@ func Rows() []Row {
 			if r.verbs&(1<<op) != 0 {
 				rows = append(rows, Row{Path: r.path, Method: methods[op], Capability: op.capability(), Sudo: r.access == sudo,
 					Open: r.access == open, AnyToken: r.access == anyToken, Leader: r.where == onLeader, RootOnly: r.rootOnly,
-					Opens: r.opens, OneLease: r.oneLease != "", Canonical: r.canonical, Help: r.help})
+					Opens: r.opens, OneLease: r.oneLease != "", Folds: r.folds, Canonical: r.canonical, Help: r.help})
 			}
 		}
 	}
