@@ -105,6 +105,7 @@ func (s *Server) enableMount(c *call) (answer, error) {
 	}
 	config := field.Read(in.Object("config"))
 	req.Config = mountConfig(config)
+	req.Options = withLockout(config, req.Options, nil)
 	if err := firstFault(in, config); err != nil {
 		return answer{}, err
 	}
@@ -162,6 +163,9 @@ func (s *Server) tuneMount(c *call) (answer, error) {
 		RevokeBackoff: c.tuned("revoke_backoff"), RevokeBackoffMax: c.tuned("revoke_backoff_max"),
 		RevokeTimeout: c.tuned("revoke_timeout"), RevokeAttempts: c.tunedInt("revoke_attempts"),
 		RevokeConcurrency: c.tunedInt("revoke_concurrency"),
+	}
+	if m := s.mountNamed(c); m != nil {
+		req.Options = withLockout(in, req.Options, m.Options)
 	}
 	in.Has("force_no_cache") // accepted for the stock client: there is no cache
 	if in.Has("description") {

@@ -230,6 +230,10 @@ func (s *Server) findMount(c *call) {
 		c.unknown = errUnsupportedPath
 		return
 	}
+	if folded := s.lessor.Fold(c.mount, c.inMount); folded != c.inMount {
+		c.path = c.path[:len(c.path)-len(c.inMount)] + folded
+		c.inMount = folded
+	}
 	class, err := s.lessor.Route(c.mount, c.op.backend(), c.inMount)
 	switch {
 	case err != nil:

@@ -113,6 +113,15 @@ func (l *Lessor) Route(mount *lease.Mount, op backend.Operation, path string) (b
 	return b.Route(op, path)
 }
 
+// Fold returns a path within mount as the backend writes it, for backends in whose paths case does not
+// matter: policies are asked about that one, so that there is one path to one thing.
+func (l *Lessor) Fold(mount *lease.Mount, path string) string {
+	if f, ok := l.backends[mount.Type].(interface{ Fold(path string) string }); ok {
+		return f.Fold(path)
+	}
+	return path
+}
+
 // Handle serves requests of the classes Query and Change. A nil Response is a 204 for a Change and
 // a 404 for a Query.
 func (l *Lessor) Handle(ctx context.Context, r Request) (*backend.Response, error) {
