@@ -51,7 +51,8 @@ func (c *call) aimAtLease() {
 
 func (s *Server) checkPolicies(c *call) error {
 	request := policy.Request{Capability: c.op.capability(), Params: c.params, WrapTTL: c.wrapTTL}
-	if c.mount != nil && c.op == opWrite {
+	toMount := c.mount != nil && c.op == opWrite
+	if toMount {
 		var err error
 		if request.Capability, err = s.createOrUpdate(c); err != nil {
 			return err
@@ -61,6 +62,13 @@ func (s *Server) checkPolicies(c *call) error {
 		request.Sudo = c.route.access == sudo || c.tunesAuth()
 	}
 	d, path := s.decide(c, request, c.within())
+	if !d.Allowed && toMount {
+		// Who may neither create nor update is not told which of the two it would have been (T29).
+		request.Capability = policy.Create | policy.Update
+		if either, at := s.decide(c, request, c.within()); !either.Allowed {
+			d, path = either, at
+		}
+	}
 	switch {
 	case !d.Allowed:
 		return denied(d.Explain(path))

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/kv"
 	"github.com/leasehold/leasehold/httpapi"
 	"github.com/leasehold/leasehold/lease"
 	"github.com/leasehold/leasehold/lessor"
+	"github.com/leasehold/leasehold/lessor/lessortest"
 )
 
 // multi is Vault's form of an error, which a caller with a valid token gets for a denial.
@@ -237,6 +240,36 @@ func TestT29_OwnLeasesOnly(t *testing.T) {
 		lease_scope = "own"
 	}`)
 	want(t, "tidy with a scoped rule", r.call("PUT", "sys/leases/tidy", scoped, ""), 403)
+}
+
+// TestT29_WritesDoNotTellWhatIsThere: who may neither create nor update is refused in the same words
+// whether there is a value or not. Who may do one of them finds out, as in Vault: that is what it is for.
+func TestT29_WritesDoNotTellWhatIsThere(t *testing.T) {
+	r := newRigWith(t, lessortest.Options{Backends: []backend.Backend{kv.New()}})
+	r.Enable("secret/", "kv", lease.MountConfig{})
+	want(t, "a value", r.root("POST", "secret/x1", `{"a":1}`), 204)
+	for caps, differ := range map[string]bool{
+		"": false, `"read", "list", "delete", "sudo"`: false, `"deny"`: false, `"create"`: true, `"update"`: true, `"create", "update"`: false,
+	} {
+		rules := `path "other" { capabilities = ["update"] }`
+		if caps != "" {
+			rules = `path "secret/*" { capabilities = [` + caps + `] }`
+		}
+		token := r.policyToken("p", rules)
+		there, none := r.call("POST", "secret/x1", token, "{}"), r.call("POST", "secret/x2", token, "{}") // neither is written
+		if same := there.seen("x1") == none.seen("x2"); same == differ {
+			t.Errorf("with [%s]: got %s and %s, want them to differ: %t", caps, there.text, none.text, differ)
+		}
+	}
+	// A rule that refuses the parameters refuses them either way.
+	token := r.policyToken("p", `path "secret/*" {
+		capabilities = ["create"]
+		denied_parameters = { "a" = [] }
+	}`)
+	there, none := r.call("POST", "secret/x1", token, `{"a":2}`), r.call("POST", "secret/x2", token, `{"a":2}`)
+	if !isDenied(there) || there.seen("x1") != none.seen("x2") {
+		t.Errorf("with a denied parameter: got %s and %s, want the same denial", there.text, none.text)
+	}
 }
 
 func TestPolicyChangesCountAtOnce(t *testing.T) {
