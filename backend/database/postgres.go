@@ -82,7 +82,7 @@ func (d postgresDialect) adopt(c *connection) error {
 func adoptAccount(c *connection, account string, unescape func(string) (string, error)) (string, error) {
 	user, password, both := strings.Cut(account, ":")
 	take := func(text, placeholder string, field *string) (string, error) {
-		if text == "" || strings.Join(strings.Fields(text), "") == placeholder {
+		if text == "" || strings.Contains(text, "{{") {
 			return text, nil
 		}
 		plain, err := unescape(text)

@@ -44,7 +44,7 @@ func (p *postgres) create(ctx context.Context, l *login) error {
 		}
 		var answer *pgconn.PgError
 		if refused = errors.As(err, &answer); refused {
-			err = stepError(err, len(results), len(todo))
+			err = stepError(err, results, len(todo))
 		}
 		return p.lasting(l.statements, conn, err)
 	})
@@ -54,10 +54,14 @@ func (p *postgres) create(ctx context.Context, l *login) error {
 	return err
 }
 
-// stepError names the step that failed: of the operator's statements, or the one after them.
-func stepError(err error, done, statements int) error {
-	if done = max(done, 1); done <= statements { // the one that failed is among the results
-		return fmt.Errorf("statement %d: %w", done, err)
+// stepError names the step that failed: one of the operator's statements, or what comes after them.
+func stepError(err error, results []*pgconn.Result, statements int) error {
+	failed := len(results) + 1
+	if n := len(results); n > 0 && results[n-1].Err != nil { // it failed after its first row
+		failed = n
+	}
+	if failed <= statements {
+		return fmt.Errorf("statement %d: %w", failed, err)
 	}
 	return fmt.Errorf("after the statements: %w", err)
 }
@@ -84,7 +88,7 @@ func (p *postgres) undo(ctx context.Context, l *login, cause error) error {
 		err = p.work(ctx, l.name, "SELECT 1", func(conn *pgconn.PgConn, _ string) error {
 			results, err := run(ctx, conn, append(steps, "COMMIT")...)
 			if err != nil {
-				err = stepError(err, len(results), len(steps))
+				err = stepError(err, results, len(steps))
 			}
 			return p.lasting(l.rollback, conn, err)
 		})
@@ -106,7 +110,7 @@ func (p *postgres) renew(ctx context.Context, l *login) error {
 		}
 		results, err := run(ctx, conn, append(slices.Clone(steps), validUntil(l), "COMMIT")...)
 		if err != nil {
-			err = stepError(err, len(results), len(steps))
+			err = stepError(err, results, len(steps))
 		}
 		return p.lasting(l.statements, conn, err)
 	})
@@ -124,7 +128,7 @@ func (p *postgres) rotate(ctx context.Context, list []*statement.Template, usern
 	return p.work(ctx, "rotate-root of "+username, "SELECT 1", func(conn *pgconn.PgConn, _ string) error {
 		results, err := run(ctx, conn, append(slices.Clone(steps), "COMMIT")...)
 		if err != nil {
-			err = stepError(err, len(results), len(steps))
+			err = stepError(err, results, len(steps))
 		}
 		return p.lasting(list, conn, err)
 	})
@@ -261,7 +265,7 @@ func (p *postgres) dropBy(ctx context.Context, l *login) error {
 		}
 		results, err := run(ctx, conn, append(slices.Clone(steps), "COMMIT")...)
 		if err != nil {
-			err = stepError(err, len(results), len(steps))
+			err = stepError(err, results, len(steps))
 		}
 		return p.lasting(l.statements, conn, err)
 	})

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (p postgres) command(s *Server) (*exec.Cmd, error) {
 }
 
 func (postgres) connector(addr, user, password, database string) (driver.Connector, error) {
-	config, err := pgx.ParseConfig("postgresql://user@" + addr + "/" + database + "?sslmode=disable&connect_timeout=10")
+	config, err := pgx.ParseConfig("postgresql://user@" + addr + "/" + url.PathEscape(database) + "?sslmode=disable&connect_timeout=10")
 	if err != nil {
 		return nil, err
 	}
