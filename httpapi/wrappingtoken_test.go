@@ -269,3 +269,34 @@ func TestWrappingStaysInItsNamespace(t *testing.T) {
 	w := r.wrapped("GET", "auth/token/lookup-self", "root", "", inNamespace("team"))
 	want(t, "lookup-self of a parent's token", r.unwrap(w, inNamespace("team")), 200)
 }
+
+// A follower wraps and opens through the leader: of many on both nodes one gets the answer.
+func TestWrappingThroughAFollower(t *testing.T) {
+	p := newPair(t)
+	for _, c := range [][2]string{{"GET", "sys/mounts"}, {"POST", "locks/a"}, {"GET", "db/creds/ci"}, {"LIST", "sys/policies/acl"}} {
+		got := p.via(c[0], c[1], "root", "", wrapFor("60"))
+		want(t, c[1]+" wrapped", got, 200)
+		w, _ := got.object("wrap_info")["token"].(string)
+		want(t, "looked up", p.via("POST", "sys/wrapping/lookup", "", `{"token":"`+w+`"}`), 200)
+		want(t, "used for something else", p.via("GET", "sys/mounts", w, ""), 403)
+		moved := p.via("POST", "sys/wrapping/rewrap", "root", `{"token":"`+w+`"}`)
+		want(t, "rewrapped", moved, 200)
+		w, _ = moved.object("wrap_info")["token"].(string)
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 12 {
+			wg.Go(func() {
+				node := [2]http.Handler{p.server.Handler(), p.second.Handler()}[i%2]
+				if got := ask(t, node, "PUT", "sys/wrapping/unwrap", "root", `{"token":"`+w+`"}`); got.status == 200 && got.body["wrap_info"] == nil {
+					won.Add(1)
+				} else if got.status != 400 {
+					t.Errorf("got %d %s", got.status, got.text)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%s: %d callers opened it, want one", c[1], won.Load())
+		}
+	}
+}
