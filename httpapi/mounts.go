@@ -202,11 +202,8 @@ func (c *call) tunedInt(name string) *int {
 	return &n
 }
 
-// reaches reports whether the token's policies allow anything at a path.
-func (c *call) reaches(p string) bool {
-	caps := c.acl.Capabilities(c.within() + p)
-	return len(caps) > 0 && caps[0] != "deny"
-}
+// reaches reports whether the token's policies allow anything at a path or below it.
+func (c *call) reaches(p string) bool { return c.acl.Reaches(c.within() + p) }
 
 // visibleMounts serves sys/internal/ui/mounts.
 func (s *Server) visibleMounts(c *call) (answer, error) {
@@ -232,7 +229,7 @@ func (s *Server) visibleMounts(c *call) (answer, error) {
 func (s *Server) preflight(c *call) (answer, error) {
 	var m *lease.Mount
 	s.state.Read(func(v *fsm.View) { m = v.MountOf(c.ns.id, c.rest) })
-	if m == nil || !c.reaches(c.rest) && !c.reaches(m.Path) {
+	if m == nil || !c.reaches(m.Path) {
 		return answer{}, &lease.Error{Code: lease.Denied, Message: "preflight capability check returned 403, " +
 			"please ensure client's policies grant access to path \"" + field.CleanText(c.rest) + "/\""}
 	}
