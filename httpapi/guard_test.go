@@ -11,6 +11,7 @@ import (
 
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/approle"
+	"github.com/leasehold/leasehold/backend/userpass"
 	"github.com/leasehold/leasehold/httpapi"
 	"github.com/leasehold/leasehold/lessor/lessortest"
 )
@@ -166,5 +167,31 @@ func TestT29_LoginsFailAlike(t *testing.T) {
 	}
 	if len(seen) != 1 {
 		t.Errorf("got %d different answers, want one: %v", len(seen), seen)
+	}
+}
+
+// TestT29_UnknownUsersFailAlike: a name that nobody has is answered as one that somebody has is, at each
+// attempt, the lock-out included, and its last word is the same for the right password.
+func TestT29_UnknownUsersFailAlike(t *testing.T) {
+	r := newRigWith(t, lessortest.Options{Backends: []backend.Backend{userpass.New()}})
+	want(t, "enable", r.root("POST", "sys/auth/people", `{"type":"userpass"}`), 204)
+	want(t, "a user", r.root("POST", "auth/people/users/bob", `{"password":"right"}`), 204)
+	login := func(name, password string) reply {
+		got := r.call("PUT", "auth/people/login/"+name, "", `{"password":"`+password+`"}`)
+		got.header.Del("X-Vault-Index") // each failure is an entry in the log
+		return got
+	}
+	want(t, "the right password", login("bob", "right"), 200)
+	want(t, "the name in another case", login("BOB", "right"), 200)
+	locked := false
+	for i, password := range []string{"wrong", "", "wrong", "wrong", "Right", "wrong", "right"} {
+		known, unknown := login("bob", password), login("eve", password)
+		if known.status/100 != 4 || known.seen("bob") != unknown.seen("eve") || fmt.Sprint(known.header) != fmt.Sprint(unknown.header) {
+			t.Errorf("attempt %d: got %d %s for a user and %d %s for none", i, known.status, known.text, unknown.status, unknown.text)
+		}
+		locked = known.status == http.StatusForbidden
+	}
+	if !locked {
+		t.Error("the name was not locked in the end: the test does not reach the lock-out")
 	}
 }

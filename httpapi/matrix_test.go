@@ -9,6 +9,7 @@ import (
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/approle"
 	"github.com/leasehold/leasehold/backend/kv"
+	"github.com/leasehold/leasehold/backend/userpass"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/command"
 	"github.com/leasehold/leasehold/httpapi"
@@ -31,6 +32,7 @@ type cell struct {
 	opens              bool   // what is wrapped
 	alias              string // the path's old name
 	folds              bool   // the last part is a name in lower case
+	also               string // the path as it may be written, too
 	ofMount            bool
 }
 
@@ -90,6 +92,12 @@ func cells(auth, login string, inRoot bool) []cell {
 		{method: "POST", path: auth + "/role/none", body: `{"token_ttl":"abc"}`, capability: policy.Create},
 		{method: "POST", path: auth + "/login", body: login, open: true},
 		{method: "GET", path: auth + "/login", capability: policy.Read},
+		{method: "LIST", path: "auth/people/users", capability: policy.List},
+		{method: "GET", path: "auth/people/users/bob", capability: policy.Read, folds: true},
+		{method: "POST", path: "auth/people/users/bob", body: `{"token_ttl":"abc"}`, capability: policy.Update, folds: true},
+		{method: "POST", path: "auth/people/users/none", body: `{}`, capability: policy.Create, folds: true},
+		{method: "DELETE", path: "auth/people/users/none", capability: policy.Delete, folds: true},
+		{method: "POST", path: "auth/people/users/bob/policies", body: `{"token_policies":"x"}`, capability: policy.Update, also: "auth/people/users/BOB/policies"},
 		{method: "GET", path: "nope/x", capability: policy.Read},
 		{method: "GET", path: "sys/nope", capability: policy.Read},
 		{method: "DELETE", path: "sys/leases/lookup", capability: policy.Delete},
@@ -146,7 +154,7 @@ type matrix struct {
 // newMatrix makes one about the namespace at path, which is made if need be, and all that cells ask for.
 func newMatrix(t *testing.T, path string) (*matrix, []cell) {
 	t.Helper()
-	m := &matrix{rig: newRigWith(t, lessortest.Options{Backends: []backend.Backend{approle.New(), kv.New()}}), live: make(map[string]string)}
+	m := &matrix{rig: newRigWith(t, lessortest.Options{Backends: []backend.Backend{approle.New(), kv.New(), userpass.New()}}), live: make(map[string]string)}
 	for i, end := range slashes(path) {
 		m.namespace(fmt.Sprint("above", i), path[:end+1])
 	}
@@ -154,6 +162,8 @@ func newMatrix(t *testing.T, path string) (*matrix, []cell) {
 	in := m.tenant(path)
 	want(t, "mount", m.root("POST", "sys/mounts/secret", `{"type":"kv"}`, inNamespace(path)), 204)
 	want(t, "a value", m.root("POST", "secret/there", `{"a":1}`, inNamespace(path)), 204)
+	want(t, "an auth method", m.root("POST", "sys/auth/people", `{"type":"userpass"}`, inNamespace(path)), 204)
+	want(t, "a user", m.root("POST", "auth/people/users/bob", `{"password":"a password"}`, inNamespace(path)), 204)
 	m.Lead()
 	return m, cells("auth/"+in.auth, m.approle(in), path == "")
 }

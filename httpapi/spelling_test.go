@@ -179,6 +179,9 @@ func spellings(c *cell) []spelling {
 	if c.alias != "" {
 		list = append(list, spelling{what: "the old name", path: c.alias, same: true, aliased: true})
 	}
+	if c.also != "" {
+		list = append(list, spelling{what: "another case", path: c.also, same: true})
+	}
 	for i := range list {
 		list[i].method = c.method
 	}
