@@ -38,6 +38,8 @@ type tenant struct {
 	mount    string // whose name no other namespace has
 	auth     string // likewise an auth method's
 	job      string
+	role     string // of tokens
+	child    string // a namespace in it, "" if there is none
 }
 
 // parents of the namespaces in which a token can be used.
@@ -63,6 +65,7 @@ func tenancy(t *testing.T) (*rig, map[string]*tenant) {
 		}
 		tenants[path] = r.tenant(path)
 	}
+	tenants["a/"].child = "c"
 	return r, tenants
 }
 
@@ -70,7 +73,7 @@ func tenancy(t *testing.T) (*rig, map[string]*tenant) {
 func (r *rig) tenant(path string) *tenant {
 	r.t.Helper()
 	name := strings.ReplaceAll("in-"+path, "/", "-") + "x"
-	n := &tenant{path: path, policy: name, mount: name, auth: name}
+	n := &tenant{path: path, policy: name, mount: name, auth: name, role: name}
 	r.State.Read(func(v *fsm.View) { n.id = v.NamespaceByPath(path).ID })
 	in := inNamespace(path)
 	must := func(method, path, body string) reply {
@@ -195,6 +198,10 @@ var questions = map[string][]question{
 		{"GET", "sys/internal/ui/mounts/auth/V", ""}, {"POST", "auth/V/login", `{"role_id":"x","secret_id":"y"}`}, {"LIST", "auth/V/role", ""},
 	},
 	"job": {{"GET", "sys/leases/jobs/V", ""}},
+	"role": {
+		{"GET", "auth/token/roles/V", ""}, {"DELETE", "auth/token/roles/V", ""}, {"POST", "auth/token/create/V", `{"policies":["admin"]}`},
+	},
+	"child": {{"GET", "sys/namespaces/V", ""}, {"DELETE", "sys/namespaces/V", ""}, {"GET", "V/sys/mounts", ""}},
 }
 
 // names of a tenant's things, by what they are, and of the same shape one that never existed.
@@ -208,12 +215,16 @@ func (n *tenant) names() map[string][2]string {
 			return c
 		}, id[at:])
 	}
-	return map[string][2]string{
+	names := map[string][2]string{
 		"lease": {n.lease, unlike(n.lease)}, "login": {n.login, unlike(n.login)}, "target": {n.target, unlike(n.target)},
 		"prefix": {n.mount, "never"}, "bearer": {n.bearer, "lhs.unknown"}, "accessor": {n.accessor, "unknown"},
 		"wrapping": {n.wrapping, "lhs.unknown"}, "policy": {n.policy, "never"}, "mount": {n.mount, "never"}, "auth": {n.auth, "never"},
-		"job": {n.job, "424242"},
+		"job": {n.job, "424242"}, "role": {n.role, "never"},
 	}
+	if n.child != "" {
+		names["child"] = [2]string{n.child, "never"}
+	}
+	return names
 }
 
 // seen is a reply without what differs from one request to the next: the request's own ID, the name that
@@ -230,9 +241,12 @@ func (a reply) seen(name string) string {
 // verbs and aliases: it is answered as what never existed is, and nothing is changed.
 func TestT4_NothingIsFoundFromAnotherNamespace(t *testing.T) {
 	r, tenants := tenancy(t)
+	for path, n := range tenants {
+		want(t, "a role", r.root("POST", "auth/token/roles/"+n.role, `{"allowed_policies":"admin"}`, inNamespace(path)), 204)
+	}
 	r.Settle()
 	stop := r.Lead() // some of the answers wait for jobs
-	r.findAtHome(tenants["a/c/"])
+	r.findAtHome(tenants["a/"])
 	before := r.inventory()
 	asked := 0
 	for _, home := range tenants {

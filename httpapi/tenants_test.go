@@ -117,7 +117,7 @@ func TestTenantsListOnlyTheirOwn(t *testing.T) {
 					if what == "job" {
 						shown = `"id":"` + shown + `"`
 					}
-					if other != path && strings.Contains(got.text, shown) {
+					if what != "child" && other != path && strings.Contains(got.text, shown) {
 						t.Errorf("%s in %q shows the %s of %q: %s", list[1], path, what, other, got.text)
 					}
 				}
