@@ -238,8 +238,9 @@ func TestNamespaces(t *testing.T) {
 		case "DELETE /v1/sys/namespaces/a in teams/blue":
 			w.Header().Set(client.JobHeader, "17")
 			w.WriteHeader(http.StatusAccepted)
+			io.WriteString(w, `{"data":{"status":"in-progress"}}`)
 		case "DELETE /v1/sys/namespaces/a in ":
-			w.WriteHeader(http.StatusNoContent)
+			io.WriteString(w, `{"data":null,"warnings":["requested namespace does not exist"]}`)
 		default:
 			t.Errorf("got %s in %q, which nobody wanted", r.URL, r.Header.Get("X-Vault-Namespace"))
 		}
@@ -250,11 +251,11 @@ func TestNamespaces(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(list.Data.KeyInfo["a/"], want) || len(list.Data.Keys) != 1 {
 		t.Errorf("got %+v, %v, want %+v", list, err, want)
 	}
-	if ended, err := blue.DeleteNamespace(ctx, "a"); err != nil || ended.Job() != "17" {
+	if ended, err := blue.DeleteNamespace(ctx, "a"); err != nil || ended.Job() != "17" || ended.Data["status"] != "in-progress" {
 		t.Errorf("got %+v, %v, want job 17", ended, err)
 	}
-	if ended, err := c.DeleteNamespace(ctx, "a"); err != nil || ended.Job() != "" || len(ended.Raw()) > 0 {
-		t.Errorf("got %+v, %v, want nothing: there was none", ended, err)
+	if ended, err := c.DeleteNamespace(ctx, "a"); err != nil || ended.Job() != "" || ended.Data != nil || len(ended.Warnings) != 1 {
+		t.Errorf("got %+v, %v, want a warning: there was none", ended, err)
 	}
 }
 

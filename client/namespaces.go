@@ -47,8 +47,8 @@ func (c *Client) PutNamespace(ctx context.Context, name string, metadata map[str
 
 // DeleteNamespace ends a namespace directly below the Client's own. One that has others below it is
 // an *Error of code Conflict. All that it holds is dead when this returns; the answer's Job destroys
-// what that stands for and then takes the namespace away. Where there was none the answer is empty:
-// no Job, no Raw.
+// what that stands for and then takes the namespace away. Where there was none the answer has no Job and
+// no Data, and a warning that says so.
 func (c *Client) DeleteNamespace(ctx context.Context, name string) (*Secret, error) {
 	at, err := below(namespaces, name)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -234,7 +235,8 @@ func (a reply) seen(name string) string {
 	if id := a.str("request_id"); id != "" {
 		text = strings.ReplaceAll(text, id, "ID")
 	}
-	return fmt.Sprintf("%d %t %s", a.status, a.header["X-Leasehold-Job"] != nil, strings.ReplaceAll(text, name, "V"))
+	whole := regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`) // "c" is no part of "namespace"
+	return fmt.Sprintf("%d %t %s", a.status, a.header["X-Leasehold-Job"] != nil, whole.ReplaceAllString(text, "V"))
 }
 
 // TestT4_NothingIsFoundFromAnotherNamespace asks each namespace about all that is in the others, by all

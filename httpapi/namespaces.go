@@ -96,7 +96,7 @@ func (s *Server) writeNamespace(c *call) (answer, error) {
 }
 
 // deleteNamespace serves sys/namespaces/:path with DELETE. All that the namespace holds is dead when it
-// answers.
+// answers. The bodies are OpenBao's, whose client takes an answer without one for a broken one.
 func (s *Server) deleteNamespace(c *call) (answer, error) {
 	job, err := s.lessor.DeleteNamespace(c.ctx, c.ns.id, c.rest)
 	if err != nil {
@@ -104,7 +104,9 @@ func (s *Server) deleteNamespace(c *call) (answer, error) {
 	}
 	if job == 0 {
 		c.unproposed = true
-		return done, nil
+		return answer{enveloped: true, warnings: []string{"requested namespace does not exist"}, mountType: systemType}, nil
 	}
-	return accepted(job), nil
+	a := accepted(job)
+	a.data, a.mountType = map[string]any{"status": "in-progress"}, systemType
+	return a, nil
 }

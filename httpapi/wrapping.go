@@ -79,7 +79,7 @@ func wrapAnswer(made *lessor.NewToken, path string, of answer) answer {
 	if of.auth != nil {
 		info.WrappedAccessor = of.auth.Accessor
 	}
-	return answer{wrap: info, mountType: of.mountType}
+	return answer{wrap: info, mountType: of.mountType, job: of.job}
 }
 
 // wrapParams serves sys/wrapping/wrap: the pipeline wraps its answer.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/client"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/command"
 	"github.com/leasehold/leasehold/lease"
@@ -347,5 +348,15 @@ func TestWrappingThatFailsTakesBack(t *testing.T) {
 				t.Errorf("%s: %d tokens are left, want root's alone", c.what, n)
 			}
 		}
+	}
+}
+
+// The job that an answer names is named beside what wraps it, too: that it runs is no secret.
+func TestAWrappedAnswerNamesItsJob(t *testing.T) {
+	r := newRig(t)
+	got := r.root("POST", "sys/leases/tidy", "", wrapFor("60"))
+	want(t, "tidy", got, 200)
+	if got.header.Get(client.JobHeader) == "" || got.object("wrap_info")["token"] == "" || got.body["warnings"] != nil {
+		t.Errorf("got the job %q and %s, want a job and wrap_info", got.header.Get(client.JobHeader), got.text)
 	}
 }

@@ -194,7 +194,7 @@ as long as that fails. The namespace goes when nothing is left. With -wait the c
 		switch {
 		case err != nil:
 			return failed(err, "deleting namespace")
-		case ended.Job() == "" && len(ended.Raw()) == 0:
+		case ended.Job() == "" && ended.WrapInfo == nil && ended.Data["status"] == nil:
 			fmt.Fprintln(a.Stderr, "Requested namespace does not exist")
 			return nil
 		case wait && ended.Job() != "":
