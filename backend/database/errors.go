@@ -38,15 +38,23 @@ type cleaned struct {
 func (e cleaned) Error() string { return e.text }
 func (e cleaned) Unwrap() error { return e.cause }
 
-// scrub is err with a clean text that begins with what was being done.
-func (p *pool) scrub(doing string, err error, secrets ...string) error {
-	return cleaned{clean(fmt.Errorf("%s: %w", doing, err), append(p.conn.secrets(), secrets...)), err}
+// scrub is err with a clean text that begins with what was being done. Of secrets that were made here
+// no part is shown either: servers cut the statement that they repeat.
+func (p *pool) scrub(doing string, err error, made ...string) error {
+	const part = 8 // characters, worth a guess
+	secrets := p.conn.secrets()
+	for _, secret := range made {
+		for n := len(secret); n >= part; n-- {
+			secrets = append(secrets, secret[:n], secret[len(secret)-n:])
+		}
+	}
+	return cleaned{clean(fmt.Errorf("%s: %w", doing, err), secrets), err}
 }
 
 // failure is the error of a call that a caller of the API waits for. The caller learns the server's
 // code; the server's words are for the log (T24).
-func (p *pool) failure(doing string, err error, secrets ...string) error {
-	e := &lease.Error{Code: lease.Upstream, Err: p.scrub(doing, err, secrets...)}
+func (p *pool) failure(doing string, err error, made ...string) error {
+	e := &lease.Error{Code: lease.Upstream, Err: p.scrub(doing, err, made...)}
 	v := p.dialect.judge(err)
 	var unfit *unfitError
 	switch {

@@ -70,9 +70,8 @@ type mount struct {
 	kind    string
 	srv     *dbtest.Server
 	engine  *database.Backend
-	store   *backendtest.Store
-	display string
-	seq     int
+	store   backend.Store
+	display string // of the token that asks
 }
 
 func newMount(t testing.TB, kind string) *mount {
@@ -82,9 +81,15 @@ func newMount(t testing.TB, kind string) *mount {
 
 func mountBefore(t testing.TB, kind string, srv *dbtest.Server) *mount {
 	t.Helper()
-	m := &mount{t: t, kind: kind, srv: srv, engine: database.New(database.Options{}), store: backendtest.NewStore(), display: "token"}
+	m := &mount{t: t, kind: kind, srv: srv}
+	m.reset(t)
 	t.Cleanup(func() { m.engine.Close() })
 	return m
+}
+
+// reset gives m an engine and a store of its own.
+func (m *mount) reset(t testing.TB) {
+	m.t, m.engine, m.store, m.display = t, database.New(database.Options{}), backendtest.NewStore(), "token"
 }
 
 func (m *mount) request(op backend.Operation, path string, params map[string]any) *backend.Request {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -115,10 +116,22 @@ func (m *mysqlServer) rotate(ctx context.Context, list []*statement.Template, us
 	if err != nil {
 		return err
 	}
-	if len(steps) == 0 {
-		steps = []string{"ALTER USER CURRENT_USER() IDENTIFIED BY " + mysqlSyntax.QuoteText(password)}
-	}
-	return m.session(ctx, "rotate-root of "+username, list, func(c *sql.Conn) error { return each(ctx, c, steps) })
+	return m.session(ctx, "rotate-root of "+username, list, func(c *sql.Conn) error {
+		if len(steps) > 0 {
+			return each(ctx, c, steps)
+		}
+		// The account is named, since MariaDB 10.11 takes ALTER USER CURRENT_USER() and changes nothing.
+		var self string
+		if err := c.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&self); err != nil {
+			return err
+		}
+		at := strings.LastIndexByte(self, '@')
+		if at < 0 {
+			return errors.New("the server does not say which account is connected")
+		}
+		_, err := c.ExecContext(ctx, "ALTER USER "+account(self[:at], self[at+1:])+" IDENTIFIED BY "+mysqlSyntax.QuoteText(password))
+		return err
+	})
 }
 
 func (m *mysqlServer) names(ctx context.Context, mark, after string, limit int) ([]string, error) {
@@ -127,7 +140,7 @@ func (m *mysqlServer) names(ctx context.Context, mark, after string, limit int) 
 		return nil, err
 	}
 	defer c.Close()
-	return column(ctx, c, "SELECT DISTINCT CAST(User AS CHAR) COLLATE utf8mb4_bin AS name FROM mysql.user WHERE LOCATE("+
+	return column(ctx, c, "SELECT DISTINCT CAST(User AS BINARY) AS name FROM mysql.user WHERE LOCATE("+
 		mysqlSyntax.QuoteText(mark)+", User) > 0 HAVING name > "+mysqlSyntax.QuoteText(after)+" ORDER BY name LIMIT "+strconv.Itoa(limit))
 }
 
@@ -171,7 +184,7 @@ func dropBy(ctx context.Context, c *sql.Conn, name string, steps []string) error
 // endUserSessions waits until a user has none left.
 func endUserSessions(ctx context.Context, c *sql.Conn, name string) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		ids, err := column(ctx, c, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = "+mysqlSyntax.QuoteText(name))
+		ids, err := column(ctx, c, "SELECT ID FROM information_schema.PROCESSLIST WHERE CAST(USER AS BINARY) = "+mysqlSyntax.QuoteText(name))
 		if err != nil || len(ids) == 0 {
 			return err
 		}

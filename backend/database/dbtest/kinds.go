@@ -42,17 +42,11 @@ func (p postgres) prepare(s *Server) error {
 	if err != nil {
 		return err
 	}
-	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(s.Password+"\n"), 0o600); err != nil {
+	if err := s.write("password", s.Password+"\n"); err != nil {
 		return err
 	}
-	if s.who != nil {
-		if err := os.Chown(secret, int(s.who.Uid), int(s.who.Gid)); err != nil {
-			return err
-		}
-	}
 	cmd := exec.Command(initdb, "--no-sync", "--auth=scram-sha-256", "--username="+s.User, "--encoding=UTF8",
-		"--locale=C", "--pwfile="+secret, "-D", filepath.Join(s.dir, "data"))
+		"--locale=C", "--pwfile="+filepath.Join(s.dir, "password"), "-D", filepath.Join(s.dir, "data"))
 	return s.run(cmd)
 }
 
@@ -67,7 +61,8 @@ func (p postgres) command(s *Server) (*exec.Cmd, error) {
 	}
 	return exec.Command(program, "-D", filepath.Join(s.dir, "data"), "-c", "listen_addresses=127.0.0.1", "-c", "port="+port,
 		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=60",
-		"-c", "autovacuum=off", "-c", "log_statement=all", "-c", "log_connections=on"), nil
+		"-c", "autovacuum=off", "-c", "log_statement=all", "-c", "log_connections=on", "-c", "ssl=on",
+		"-c", "ssl_cert_file="+filepath.Join(s.dir, "cert.pem"), "-c", "ssl_key_file="+filepath.Join(s.dir, "key.pem")), nil
 }
 
 func (postgres) connector(addr, user, password, database string) (driver.Connector, error) {
@@ -140,7 +135,8 @@ func (m mariadb) command(s *Server) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(program, append(m.flags(s), "--bind-address=127.0.0.1", "--port="+port)...), nil
+	return exec.Command(program, append(m.flags(s), "--bind-address=127.0.0.1", "--port="+port,
+		"--ssl-cert="+filepath.Join(s.dir, "cert.pem"), "--ssl-key="+filepath.Join(s.dir, "key.pem"))...), nil
 }
 
 func (mariadb) connector(addr, user, password, database string) (driver.Connector, error) {

@@ -36,6 +36,7 @@ type Server struct {
 	User     string // an account that may do everything
 	Password string
 	Database string
+	CA       string // PEM of what the server's certificate chains to; it is for 127.0.0.1 and database.test
 
 	kind kind
 	dir  string
@@ -102,6 +103,9 @@ func (s *Server) setUp(unprivileged string) error {
 		if err := s.lower(unprivileged, "nobody"); err != nil {
 			return err
 		}
+	}
+	if err := s.certify(); err != nil {
+		return err
 	}
 	if err := s.kind.prepare(s); err != nil {
 		return err
