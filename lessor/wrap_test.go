@@ -110,3 +110,22 @@ func TestRewrapFailsSafely(t *testing.T) {
 		}
 	})
 }
+
+// It is the use in the log that opens a wrapping token once, not its removal afterwards.
+func TestUnwrapOpensOnceThoughTheTokenStays(t *testing.T) {
+	w := lessortest.New(t)
+	made, err := w.Lessor.Wrap(t.Context(), "", "kv/a", time.Minute, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Proposer.Strike(&command.RevokeToken{}, lessortest.Refuse)
+	if got, err := w.Lessor.Unwrap(t.Context(), "", made.Bearer); err != nil || string(got) != "x" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if w.Token(made.Bearer) == nil {
+		t.Fatal("the token was removed all the same: this test shows nothing")
+	}
+	if got, err := w.Lessor.Unwrap(t.Context(), "", made.Bearer); !errors.Is(err, lessor.ErrBadWrapping) {
+		t.Errorf("again: got %q, %v; want %v", got, err, lessor.ErrBadWrapping)
+	}
+}
