@@ -1,0 +1,74 @@
+package database_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/leasehold/leasehold/backend/database/statement"
+)
+
+// documented are the statements of the first SQL block below a heading of docs/database.md.
+func documented(t *testing.T, heading string, syntax statement.Syntax) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/database.md")
+	must(t, err)
+	_, after, ok := strings.Cut(string(page), "\n"+heading+"\n")
+	block := regexp.MustCompile("(?s)```sql\n(.*?)```").FindStringSubmatch(after)
+	if !ok || block == nil {
+		t.Fatalf("docs/database.md has no SQL below %q", heading)
+	}
+	list, err := statement.Parse(syntax, block[1])
+	must(t, err)
+	var out []string
+	for _, s := range list {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+// T19: the account that docs/database.md describes is enough for a login's whole life, with objects
+// and sessions of its own, and is no superuser.
+func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
+	bothKinds(t, func(t *testing.T, kind string) {
+		m := newMount(t, kind)
+		create, own := "", ""
+		switch kind {
+		case "postgres":
+			m.srv.Exec(t, documented(t, "### PostgreSQL", statement.PostgreSQL)...)
+			m.srv.Exec(t, "GRANT CREATE ON SCHEMA public TO app_reader")
+			create = `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE app_reader`
+			own = "CREATE TABLE owned_by_login (id int)"
+		case "mariadb":
+			m.srv.Exec(t, "CREATE DATABASE app")
+			m.srv.Exec(t, documented(t, "### MySQL and MariaDB", statement.MySQL)...)
+			create = `CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT SELECT ON app.* TO '{{name}}'@'%'`
+			own = "SELECT * FROM app.nothing" // a login without rights to make anything
+			m.srv.Exec(t, "CREATE TABLE app.nothing (id int)")
+			m.srv.Database = "app"
+			defer func() { m.srv.Database = "test" }()
+		}
+		m.connect(m.srv.Addr, map[string]any{"username": "leasehold", "password": "change-me-by-rotate-root"})
+		m.write("rotate-root/main", nil)
+		for _, custom := range []string{"", map[string]string{
+			"postgres": `DROP ROLE "{{name}}"`,
+			"mariadb":  `REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{{name}}'@'%'; DROP USER '{{name}}'@'%'`,
+		}[kind]} {
+			m.role("app", map[string]any{"creation_statements": create, "revocation_statements": custom})
+			l := m.issue("app")
+			must(t, l.create(t.Context()))
+			must(t, l.renew(t.Context()))
+			if custom == "" {
+				s := l.session()
+				if _, err := s.ExecContext(t.Context(), own); err != nil {
+					t.Fatalf("%s: %v", own, err)
+				}
+			}
+			must(t, l.destroy(t.Context()))
+			l.wantRefused()
+			l.wantLiving(false)
+			must(t, l.destroy(t.Context()))
+		}
+	})
+}
