@@ -19,8 +19,8 @@ func TestHvac(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if got := strings.Count(string(out), "ok "); got != 5 {
-		t.Errorf("%d steps were played, want 5:\n%s", got, out)
+	if got := strings.Count(string(out), "ok "); got != 11 {
+		t.Errorf("%d steps were played, want 11:\n%s", got, out)
 	}
 }
 

@@ -16,10 +16,7 @@ type fact struct {
 	why  string // where there is no test: what is different here, or the capability that brings it
 }
 
-const (
-	later3 = "comes with the issue on tokens, policies and namespaces: "
-	later6 = "comes with the issue on metrics and operation: "
-)
+const later6 = "comes with the issue on metrics and operation: "
 
 var facts = [81]fact{
 	1:  {says: "renew by path without a body", test: "TestFact01_RenewByPathWithoutBody"},
@@ -44,11 +41,11 @@ var facts = [81]fact{
 	20: {says: "the same with -force", test: "TestFact20_AForcedPrefixMayBeOneLease"},
 	21: {says: "a dead server", test: "TestFact21_ADeadServerIsExitCodeTwo"},
 	22: {says: "an ID begins with the path", test: "TestFact22_AnIDBeginsWithTheRequestsPath"},
-	23: {says: "a lease keeps its login role", why: later3 + "roles of login methods"},
+	23: {says: "a lease keeps its login role", test: "TestFact23_WhatALoginMadeKeepsItsRole"},
 	24: {says: "paths with .. are refused", test: "TestFact24_PathsWithDotsAreRefused"},
 	25: {says: "root without TTL, its renewal", test: "TestFact25_ARootTokenLastsAndDoesNotRenew"},
 	26: {says: "no TTL: only root may", test: "TestFact26_OnlyRootLastsForEver"},
-	27: {says: "leases of batch tokens", why: later3 + "batch tokens"},
+	27: {says: "leases of batch tokens", test: "TestFact27_BatchTokensAreRefused"},
 	28: {says: "one revoke call", test: "TestFact28_RevokeCallsTheServiceOnce"},
 	29: {says: "expiry revokes unasked", test: "TestFact29_ExpiryCallsTheServiceUnasked"},
 	30: {says: "sync prefix over three", test: "TestFact30_SyncPrefixCallsForEach"},
@@ -64,11 +61,11 @@ var facts = [81]fact{
 	40: {says: "renew, then expiry revokes", test: "TestFact40_AfterARenewalTheExpiryRevokes"},
 	41: {says: "the last second before the maximum", test: "TestFact41_TheLastSecondBeforeMaxTTL"},
 	42: {says: "renew gets the data", test: "TestFact42_TheServiceGetsWhatItAskedToKeep"},
-	43: {says: "renewal at a login method", why: later3 + "login methods, whose renewals upstream calls here"},
+	43: {says: "renewal at a login method", test: "TestFact43_ARenewalAsksTheLoginMethod"},
 	44: {says: "the same client token back", test: "TestFact44_ARenewedTokenIsTheSameToken"},
 	45: {says: "periodic token", test: "TestFact45_APeriodicTokenKeepsItsPeriodAndOneLease"},
 	46: {says: "the period beats the maximum", test: "TestFact46_ThePeriodBeatsTheMaximum"},
-	47: {says: "the same through approle", why: later3 + "login methods and the tuning of their mounts"},
+	47: {says: "the same through approle", test: "TestFact47_ThePeriodBeatsTheMaximumAtALogin"},
 	48: {says: "a token that is not renewable", test: "TestFact48_ATokenThatIsNotRenewable"},
 	49: {says: "records keep their times", test: "TestFact49_TimesSurviveARestart"},
 	50: {says: "no expiry: not renewable", test: "TestFact50_NoExpiryIsNotRenewable"},

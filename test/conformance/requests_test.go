@@ -12,6 +12,8 @@ import (
 type row struct {
 	command  string
 	requests []sent
+	nobody   bool   // sends no token
+	wrapTTL  string // asks to have the answers wrapped
 	issue    string // the capability that brings this row; nothing is sent then
 }
 
@@ -33,12 +35,12 @@ const (
 	renewFields = "lease_id:s lease_duration:n renewable:b"
 	mountFields = "type:s description:s accessor:s uuid:s config.default_lease_ttl:n config.max_lease_ttl:n config.force_no_cache:b " +
 		"options:* local:b seal_wrap:b external_entropy_access:b plugin_version:s running_plugin_version:s running_sha256:s deprecation_status:s"
+	wrapFields = "wrap_info.token:s wrap_info.accessor:s wrap_info.ttl:n wrap_info.creation_time:s wrap_info.creation_path:s data:0 lease_id:s request_id:s"
 	sealFields = "type:s initialized:b sealed:b t:n n:n progress:n nonce:s version:s storage_type:s cluster_name:s cluster_id:s"
 	leadFields = "ha_enabled:b leader_address:s leader_cluster_address:s raft_committed_index:n raft_applied_index:n"
 )
 
-// stock is the table. LEASE, TOKEN, ACCESSOR, MOUNT, NEW and POLICY are made afresh for each row
-// and node.
+// stock is the table. LEASE, TOKEN, ACCESSOR, WRAPPED and NEW are made afresh for each row and node.
 var stock = []row{
 	{command: "status", requests: []sent{{"GET", "sys/seal-status", "", 200, sealFields}, {"GET", "sys/leader", "", 200, leadFields}}},
 	{command: "login TOKEN", requests: []sent{{"GET", "auth/token/lookup-self", "", 200, tokenFields}}},
@@ -93,20 +95,44 @@ var stock = []row{
 	{command: "kv get, its first request", requests: []sent{{"GET", "sys/internal/ui/mounts/MOUNT/a", "", 200, "data.path:s data.type:s"}, {"GET", "sys/internal/ui/mounts/no/such", "", 403, "errors:l"}}},
 	{command: "path-help P", requests: []sent{{"GET", "sys/leases/renew?help=1", "", 200, "help:s"}}},
 
-	{command: "login -method=userpass", issue: "login methods"},
-	{command: "token create -role=R", issue: "token roles"},
-	{command: "token capabilities T P, -accessor", issue: "capabilities of other tokens"},
+	{command: "login -method=userpass", nobody: true, requests: []sent{{"PUT", "auth/PEOPLE/login/ann", `{"password":"open sesame"}`, 200, authFields}}},
+	{command: "token create -role=R", requests: []sent{
+		{"PUT", "auth/token/roles/NEW", `{"allowed_policies":"a,b"}`, 204, ""}, {"GET", "auth/token/roles/NEW", "", 200, "data.allowed_policies:l data.orphan:b data.renewable:b"},
+		{"GET", "auth/token/roles?list=true", "", 200, "data.keys:l"},
+		{"POST", "auth/token/create/NEW", `{"ttl":"0s","explicit_max_ttl":"0s","period":"0s","display_name":"","num_uses":0,"renewable":true,"type":"service","entity_alias":""}`, 200, authFields},
+		{"DELETE", "auth/token/roles/NEW", "", 204, ""}, {"GET", "auth/token/roles/NEW", "", 404, "errors:l"}}},
+	{command: "list auth/token/accessors", requests: []sent{{"GET", "auth/token/accessors?list=true", "", 200, "data.keys:l"}}},
+	{command: "token capabilities T P", requests: []sent{{"POST", "sys/capabilities", `{"path":"sys/mounts","token":"TOKEN"}`, 200, "capabilities:l sys/mounts:l data.capabilities:l data.sys/mounts:l"}}},
+	{command: "token capabilities -accessor", requests: []sent{{"POST", "sys/capabilities-accessor", `{"accessor":"ACCESSOR","path":"sys/mounts"}`, 200, "capabilities:l sys/mounts:l data.capabilities:l"}}},
+	{command: "auth enable, tune, disable", requests: []sent{
+		{"POST", "sys/auth/NEW", `{"type":"userpass","description":"","config":{"options":null,"default_lease_ttl":"0s","max_lease_ttl":"0s","force_no_cache":false},"local":false,"seal_wrap":false,"external_entropy_access":false,"options":null}`, 204, ""},
+		{"POST", "sys/mounts/auth/NEW/tune", `{"options":null,"default_lease_ttl":"10m0s","max_lease_ttl":"1h0m0s","force_no_cache":false}`, 204, ""},
+		{"GET", "sys/auth", "", 200, "data.NEW/:m NEW/:m " + prefixed("data.NEW/.", mountFields)},
+		{"DELETE", "sys/auth/NEW", "", 204, ""}, {"DELETE", "sys/auth/NEW", "", 204, ""}}},
+	{command: "namespace create, list, lookup, delete", requests: []sent{
+		{"POST", "sys/namespaces/NEW", `{"custom_metadata":{}}`, 200, "data.path:s data.id:s data.custom_metadata:m"},
+		{"GET", "sys/namespaces?list=true", "", 200, "data.keys:l data.key_info:m data.key_info.NEW/:m"}, {"GET", "sys/namespaces/NEW", "", 200, "data.path:s data.id:s"},
+		{"DELETE", "sys/namespaces/NEW", "", 202, "data.status:s"}}},
+	{command: "kv put, get, list, delete", requests: []sent{
+		{"GET", "sys/internal/ui/mounts/VALUES/NEW", "", 200, "data.path:s data.type:s data.options:*"}, {"PUT", "VALUES/NEW", `{"k":"v"}`, 204, ""},
+		{"GET", "VALUES/NEW", "", 200, "data.k:s lease_id:s lease_duration:n renewable:b"}, {"GET", "VALUES?list=true", "", 200, "data.keys:l"},
+		{"DELETE", "VALUES/NEW", "", 204, ""}, {"GET", "VALUES/NEW", "", 404, "errors:l"}}},
+	{command: "write -wrap-ttl=60s P k=v", wrapTTL: "1m0s", requests: []sent{{"PUT", "MOUNT/job", `{"ttl":"1h"}`, 200, wrapFields}}},
+	{command: "token create -wrap-ttl=60s", wrapTTL: "1m0s", requests: []sent{{"POST", "auth/token/create", `{"ttl":"0s","explicit_max_ttl":"0s","period":"0s","display_name":"","num_uses":0,"renewable":true,"type":"service","entity_alias":""}`, 200, wrapFields + " wrap_info.wrapped_accessor:s auth:0"}}},
+	{command: "login -method=userpass -wrap-ttl=60s", nobody: true, wrapTTL: "1m0s", requests: []sent{{"PUT", "auth/PEOPLE/login/ann", `{"password":"open sesame"}`, 200, wrapFields + " auth:0"}}},
+	{command: "list -wrap-ttl=60s of nothing", wrapTTL: "1m0s", requests: []sent{{"GET", "sys/leases/lookup/no/such?list=true", "", 200, wrapFields}}},
+	{command: "write -wrap-ttl=zz", wrapTTL: "zz", requests: []sent{{"PUT", "MOUNT/job", "null", 400, "errors:l"}}},
+	{command: "unwrap TOKEN", requests: []sent{
+		{"PUT", "sys/wrapping/lookup", `{"token":"WRAPPED"}`, 200, "data.creation_path:s data.creation_time:s data.creation_ttl:n"},
+		{"PUT", "sys/wrapping/unwrap", `{"token":"WRAPPED"}`, 200, "data.a:n"}, {"PUT", "sys/wrapping/unwrap", `{"token":"WRAPPED"}`, 400, "errors:l"}}},
+
 	{command: "secrets move", issue: "remount"},
-	{command: "auth enable, disable", issue: "login methods"},
 	{command: "audit list, enable, disable", issue: "audit"},
 	{command: "operator raft snapshot restore", issue: "restore"},
 	{command: "operator raft join, autopilot", issue: "the deployment"},
 	{command: "operator members", issue: "the deployment"},
 	{command: "operator seal, unseal", issue: "nothing: there is no unsealing, a node has its key or does not start"},
 	{command: "operator key-status", issue: "rotation of keys"},
-	{command: "namespace list, create", issue: "namespaces"},
-	{command: "kv get, put", issue: "the kv engine"},
-	{command: "any command with -wrap-ttl", issue: "wrapping"},
 }
 
 func prefixed(prefix, fields string) string {
@@ -115,8 +141,9 @@ func prefixed(prefix, fields string) string {
 
 func TestStockRequests(t *testing.T) {
 	s := newService(t, healthy)
-	path, engine := mount(t, "lease", nil), hooks(t, s, nil)
-	fill := strings.NewReplacer("SERVICE", s.server.URL, "SECRET", hookSecret)
+	path, engine, people := mount(t, "lease", nil), hooks(t, s, nil), authMethod(t, "userpass", nil)
+	person(t, people, "ann", nil)
+	fill := strings.NewReplacer("SERVICE", s.server.URL, "SECRET", hookSecret, "PEOPLE", people, "VALUES", mount(t, "kv", nil))
 	for _, r := range stock {
 		if len(r.requests) == 0 == (r.issue == "") {
 			t.Errorf("row %q needs requests, or else says what brings it", r.command)
@@ -135,9 +162,16 @@ func TestStockRequests(t *testing.T) {
 func replay(t *testing.T, node int, r row, path, engine string, service *strings.Replacer) {
 	token := newToken(t, map[string]any{"ttl": "1h", "policies": []string{"default"}})
 	fill := strings.NewReplacer("LEASE", issue(t, path+"/a", map[string]any{"ttl": "1h"}), "TOKEN", token.text("auth.client_token"),
-		"ACCESSOR", token.text("auth.accessor"), "MOUNT", path, "HOOKS", engine, "NEW", unique("new"), "ROOT", cluster.Token)
+		"ACCESSOR", token.text("auth.accessor"), "MOUNT", path, "HOOKS", engine, "NEW", unique("new"), "ROOT", cluster.Token,
+		"WRAPPED", send(t, request{method: "PUT", path: "/v1/sys/wrapping/wrap", body: `{"a":1}`, header: map[string]string{"X-Vault-Wrap-TTL": "5m"}}).want(200).text("wrap_info.token"))
 	for _, s := range r.requests {
-		q := request{node: node, method: s.method, path: "/v1/" + fill.Replace(s.path), header: map[string]string{"X-Vault-Request": "true"}}
+		q := request{node: node, method: s.method, path: "/v1/" + service.Replace(fill.Replace(s.path)), header: map[string]string{"X-Vault-Request": "true"}}
+		if r.nobody {
+			q.token = anonymous
+		}
+		if r.wrapTTL != "" {
+			q.header["X-Vault-Wrap-TTL"] = r.wrapTTL
+		}
 		if s.body != "" {
 			q.body = service.Replace(fill.Replace(s.body))
 		}
