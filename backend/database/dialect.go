@@ -53,9 +53,9 @@ type server interface {
 	drop(ctx context.Context, l *login) error
 	// names are at most limit names of logins that hold mark, sorted, those after after.
 	names(ctx context.Context, mark, after string, limit int) ([]string, error)
-	// rotate gives the account that the connections use a new password, with the given statements if
-	// there are any.
-	rotate(ctx context.Context, statements []*statement.Template, username, password string) error
+	// rotate gives the account that the connections use a new password (or its verifier), with the given
+	// statements if there are any.
+	rotate(ctx context.Context, statements []*statement.Template, username, secret string) error
 	close()
 }
 

@@ -196,7 +196,10 @@ func column(ctx context.Context, c *sql.Conn, query string) ([]string, error) {
 	}
 	defer rows.Close()
 	var out []string
-	for rows.Next() {
+	for size := 0; rows.Next(); size += len(out[len(out)-1]) + 1 {
+		if size > maxAnswer {
+			return nil, fmt.Errorf("the database answered with more than %d bytes", maxAnswer)
+		}
 		var text string
 		if err := rows.Scan(&text); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -193,21 +194,27 @@ func (p *postgres) session(ctx context.Context, fn func(*pgconn.PgConn) error) e
 		return err
 	}
 	defer c.Close()
-	return c.Raw(func(dc any) error {
+	err = c.Raw(func(dc any) error {
 		conn := dc.(*stdlib.Conn).Conn().PgConn()
 		err := fn(conn)
 		if err != nil && !conn.IsClosed() && conn.TxStatus() != 'I' && ctx.Err() == nil {
 			run(ctx, conn, "ROLLBACK")
 		}
-		switch {
-		case err == nil && (conn.IsClosed() || conn.TxStatus() != 'I'):
-			return lost{errors.New("the connection was lost")}
-		case err != nil && (conn.IsClosed() || conn.TxStatus() != 'I'):
+		if unusable := conn.IsClosed() || conn.TxStatus() != 'I'; err != nil && unusable || err == errSpent {
 			return lost{err}
+		} else if unusable {
+			return lost{errors.New("the transaction was left open")}
 		}
 		return err
 	})
+	if errors.Is(err, errSpent) {
+		return nil
+	}
+	return err
 }
+
+// errSpent says that the work is done, and that the connection must not be used again.
+var errSpent = errors.New("the connection is spent")
 
 // run sends statements in one go, each by itself in the extended protocol, where the server takes no
 // more than one (T18). The first that fails ends it.
@@ -216,8 +223,31 @@ func run(ctx context.Context, conn *pgconn.PgConn, statements ...string) ([]*pgc
 	for _, s := range statements {
 		batch.ExecParams(s, nil, nil, nil, nil)
 	}
-	return conn.ExecBatch(ctx, batch).ReadAll()
+	reader := conn.ExecBatch(ctx, batch)
+	var results []*pgconn.Result
+	for size := 0; reader.NextResult(); {
+		rows := reader.ResultReader()
+		result := new(pgconn.Result)
+		for rows.NextRow() {
+			row := make([][]byte, 0, len(rows.Values()))
+			for _, column := range rows.Values() {
+				row = append(row, bytes.Clone(column))
+				size += len(column) + 1
+			}
+			result.Rows = append(result.Rows, row)
+			if size > maxAnswer {
+				conn.Conn().Close() // what else comes is not read
+				return nil, fmt.Errorf("the database answered with more than %d bytes", maxAnswer)
+			}
+		}
+		result.CommandTag, result.Err = rows.Close()
+		results = append(results, result)
+	}
+	return results, reader.Close()
 }
+
+// maxAnswer bounds, in bytes, what is taken of the answers to one go (T24).
+const maxAnswer = 1 << 20
 
 // value is the first column of the first row of the last result, "" if there is none.
 func value(results []*pgconn.Result) string {
@@ -234,15 +264,13 @@ func value(results []*pgconn.Result) string {
 // begin opens a transaction that holds the lock of a login's name, and returns the first column of
 // the query look. The lock is the server's: a creation whose caller has given up is waited for, and
 // ends by itself when nothing comes for serverPatience.
-func begin(ctx context.Context, conn *pgconn.PgConn, name, look string, settings ...string) (string, error) {
+func begin(ctx context.Context, conn *pgconn.PgConn, name, look string) (string, error) {
 	sum := sha256.Sum256([]byte("leasehold login " + name))
 	lock := strconv.FormatInt(int64(binary.BigEndian.Uint64(sum[:8])), 10)
 	patience := strconv.FormatInt(serverPatience.Milliseconds(), 10)
-	steps := append([]string{"BEGIN",
-		"SELECT set_config('idle_in_transaction_session_timeout', '" + patience + "', true), set_config('statement_timeout', '" + patience + "', true)",
-	}, settings...)
-	steps = append(steps, "SELECT pg_advisory_xact_lock("+lock+")", look)
-	results, err := run(ctx, conn, steps...)
+	results, err := run(ctx, conn, "BEGIN",
+		"SELECT set_config('idle_in_transaction_session_timeout', '"+patience+"', true), set_config('statement_timeout', '"+patience+"', true)",
+		"SELECT pg_advisory_xact_lock("+lock+")", look)
 	return value(results), err
 }
 
@@ -265,16 +293,20 @@ func (p *postgres) work(ctx context.Context, name, look string, fn func(conn *pg
 			})
 		})
 		switch {
-		case err == nil || ctx.Err() != nil || try >= p.tries:
+		case err == nil || ctx.Err() != nil:
 			return err
-		case begun && postgresDialect{}.judge(err).busy:
+		case begun && postgresDialect{}.judge(err).busy && try < busyTries:
 			p.contended.Store(true)
-		case !begun && errors.As(err, new(lost)):
+		case !begun && errors.As(err, new(lost)) && try < p.tries:
 		default:
 			return err
 		}
 	}
 }
+
+// busyTries is how often a transaction is tried that others disturb. They take turns by then, so that
+// the second try is disturbed only by those that were at work already.
+const busyTries = 10
 
 // inTurn runs fn, once transactions have met each other one at a time.
 func (p *postgres) inTurn(ctx context.Context, fn func() error) error {

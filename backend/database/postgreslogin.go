@@ -46,7 +46,7 @@ func (p *postgres) create(ctx context.Context, l *login) error {
 		if refused = errors.As(err, &answer); refused {
 			err = stepError(err, results, len(todo))
 		}
-		return p.lasting(l.statements, conn, err)
+		return spent(l.statements, err)
 	})
 	if refused && err != nil && !(postgresDialect{}).judge(err).busy {
 		return p.undo(ctx, l, err)
@@ -66,13 +66,10 @@ func stepError(err error, results []*pgconn.Result, statements int) error {
 	return fmt.Errorf("after the statements: %w", err)
 }
 
-// lasting makes sure that a connection on which the statements may have changed the session is used
-// no more.
-func (p *postgres) lasting(list []*statement.Template, conn *pgconn.PgConn, err error) error {
+// spent is err, or errSpent if the statements have run and may have changed the session.
+func spent(list []*statement.Template, err error) error {
 	if err == nil && slices.ContainsFunc(list, (*statement.Template).Lasting) {
-		closing, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		conn.Close(closing)
+		return errSpent
 	}
 	return err
 }
@@ -90,7 +87,7 @@ func (p *postgres) undo(ctx context.Context, l *login, cause error) error {
 			if err != nil {
 				err = stepError(err, results, len(steps))
 			}
-			return p.lasting(l.rollback, conn, err)
+			return spent(l.rollback, err)
 		})
 	}
 	if err != nil {
@@ -112,25 +109,25 @@ func (p *postgres) renew(ctx context.Context, l *login) error {
 		if err != nil {
 			err = stepError(err, results, len(steps))
 		}
-		return p.lasting(l.statements, conn, err)
+		return spent(l.statements, err)
 	})
 }
 
 // rotate runs the statements in one transaction; without any it changes the account that is connected.
-func (p *postgres) rotate(ctx context.Context, list []*statement.Template, username, password string) error {
-	steps, err := render(list, map[string]string{"name": username, "username": username, "password": password})
+func (p *postgres) rotate(ctx context.Context, list []*statement.Template, username, secret string) error {
+	steps, err := render(list, map[string]string{"name": username, "username": username, "password": secret})
 	if err != nil {
 		return err
 	}
 	if len(steps) == 0 {
-		steps = []string{"ALTER ROLE CURRENT_USER PASSWORD " + postgresSyntax.QuoteText(password)}
+		steps = []string{"ALTER ROLE CURRENT_USER PASSWORD " + postgresSyntax.QuoteText(secret)}
 	}
 	return p.work(ctx, "rotate-root of "+username, "SELECT 1", func(conn *pgconn.PgConn, _ string) error {
 		results, err := run(ctx, conn, append(slices.Clone(steps), "COMMIT")...)
 		if err != nil {
 			err = stepError(err, results, len(steps))
 		}
-		return p.lasting(list, conn, err)
+		return spent(list, err)
 	})
 }
 
@@ -267,7 +264,7 @@ func (p *postgres) dropBy(ctx context.Context, l *login) error {
 		if err != nil {
 			err = stepError(err, results, len(steps))
 		}
-		return p.lasting(l.statements, conn, err)
+		return spent(l.statements, err)
 	})
 	if err != nil || absent {
 		return err

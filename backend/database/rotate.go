@@ -49,8 +49,14 @@ func (b *Backend) rotateRoot(ctx context.Context, req *backend.Request, name str
 	if err != nil {
 		return lease.Errorf(lease.Invalid, "root_rotation_statements: %s", err)
 	}
-	if err := p.rotate(ctx, statements, c.Username, password); err != nil {
-		return p.failure("rotate the root password", err, password)
+	secret := password
+	if c.Authentication == scramSHA256 {
+		if secret, err = verifier(req.Random, password); err != nil {
+			return err
+		}
+	}
+	if err := p.rotate(ctx, statements, c.Username, secret); err != nil {
+		return p.failure("rotate the root password", err, password, secret)
 	}
 	if err := p.proves(ctx, password); err != nil {
 		return p.failure("connect with the new root password", err, password)

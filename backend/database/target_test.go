@@ -210,12 +210,48 @@ func TestScramKeepsPasswordsOutOfTheLog(t *testing.T) {
 		t.Errorf("the log shows the login: %v, its password: %v", strings.Contains(log, l.name), strings.Contains(log, l.password))
 	}
 	must(t, l.destroy(t.Context()))
+	m.connect(m.srv.Addr, m.manager("scrammed", "first-password"))
+	m.write("rotate-root/main", nil)
+	if strings.Contains(m.srv.Log(), m.stored().Password) {
+		t.Error("the log shows the rotated password of the account")
+	}
 	m.write("config/main", map[string]any{"password_authentication": "password"})
 	l = m.issue("app")
 	if !strings.Contains(m.srv.Log(), l.password) {
 		t.Error("the log does not even show a plain password: this test proves nothing")
 	}
 	must(t, l.destroy(t.Context()))
+}
+
+// Statements that change the session change it for themselves alone.
+func TestSessionsAreNotPassedOn(t *testing.T) {
+	bothKinds(t, func(t *testing.T, kind string) {
+		m := newMount(t, kind)
+		m.connect(m.srv.Addr, map[string]any{"max_open_connections": 1})
+		// Whoever came after on the same connection could make no login.
+		m.role("app", map[string]any{"revocation_statements": map[string]string{
+			"postgres": `DROP ROLE "{{name}}"; SET ROLE pg_monitor`,
+			"mariadb":  `DROP USER '{{name}}'@'%'; SET SESSION TRANSACTION READ ONLY`,
+		}[kind]})
+		for range 3 {
+			must(t, m.issue("app").destroy(t.Context()))
+		}
+	})
+}
+
+// T24: of a server that answers without end, a bounded part is read.
+func TestT24_EndlessAnswers(t *testing.T) {
+	m := newMount(t, "postgres")
+	m.connect(m.srv.Addr, nil)
+	m.role("app", map[string]any{"creation_statements": []any{creation["postgres"], "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT repeat('x', 1000) FROM n"}})
+	l, err := m.prepare("app")
+	must(t, err)
+	begin := time.Now()
+	if err := l.create(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") || time.Since(begin) > 10*time.Second {
+		t.Errorf("got %v after %v, want an error soon", err, time.Since(begin))
+	}
+	must(t, l.destroy(t.Context()))
+	l.wantLiving(false)
 }
 
 // The inventory is what bears the mark at the server, page by page, and destroys as leases do.
