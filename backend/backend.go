@@ -159,6 +159,9 @@ type Request struct {
 	// ClientAddr is where the client's connection comes from; invalid if that is not known.
 	ClientAddr netip.Addr
 	Random     io.Reader // for what has to be unpredictable; safe for concurrent use
+	// Live is how many leases of a role of this mount have something at the target, ending ones
+	// included; of all roles if role is "". May be nil in tests.
+	Live func(role string) int
 }
 
 // Response is the answer of Handle.

@@ -38,3 +38,10 @@ func Mark(cluster string) string { return "lh-" + cluster }
 
 // DefaultName is the external name of what a plan does not name itself.
 func DefaultName(mark, random string) string { return mark + "-" + random }
+
+// Itemized is implemented by an Inventory some of whose leases stand for nothing that it could list,
+// such as credentials that only run out.
+type Itemized interface {
+	// HasItem reports whether what a lease with this Internal stands for is in inventories.
+	HasItem(internal []byte) bool
+}

@@ -101,6 +101,8 @@ type LeaseLookup struct {
 	Attempts        int               `json:"attempts,omitempty"` // failed attempts to revoke it
 	NextAttempt     *time.Time        `json:"next_attempt,omitempty"`
 	RevokeError     string            `json:"revoke_error,omitempty"`
+	Frozen          *Frozen           `json:"frozen,omitempty"`      // of the mount, while the lease is being revoked
+	TargetDown      *TargetDown       `json:"target_down,omitempty"` // likewise
 }
 
 // KeyList is one page of a list; Next is where to go on (as "after"), empty on the last page.
@@ -123,6 +125,15 @@ type IrrevocableList struct {
 	TotalCount int                `json:"total_count"`
 	Leases     []IrrevocableLease `json:"leases"`
 	Next       string             `json:"next,omitempty"`
+	// Mounts tells of those mounts of the list that are frozen or whose targets do not answer, by accessor.
+	Mounts map[string]MountHealth `json:"mounts,omitempty"`
+}
+
+// MountHealth is why leases of a mount are not destroyed now.
+type MountHealth struct {
+	Path       string      `json:"path"`
+	Frozen     *Frozen     `json:"frozen,omitempty"`
+	TargetDown *TargetDown `json:"target_down,omitempty"`
 }
 
 // IrrevocableLease is one entry of an IrrevocableList. MountID is the accessor of the mount.

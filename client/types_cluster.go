@@ -43,6 +43,22 @@ type Mount struct {
 	SealWrap              bool              `json:"seal_wrap"`
 	Type                  string            `json:"type"`
 	UUID                  string            `json:"uuid"`
+	Frozen                *Frozen           `json:"frozen,omitempty"`      // nothing that was leased is destroyed
+	TargetDown            *TargetDown       `json:"target_down,omitempty"` // its target does not answer
+	MovingTo              string            `json:"moving_to,omitempty"`   // the path it takes once it is empty
+}
+
+// Frozen says why and until when nothing that a mount leased is destroyed; no Until is until it is thawed.
+type Frozen struct {
+	Reason string     `json:"reason"`
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
+// TargetDown says since when a mount's target has not answered, and the last error.
+type TargetDown struct {
+	Since time.Time `json:"since"`
+	Error string    `json:"error"`
 }
 
 // MountConfig is how a mount is tuned. In a list of mounts a TTL of 0 means the system's default;
@@ -58,6 +74,8 @@ type MountConfig struct {
 	RevokeBackoffMax  int64  `json:"revoke_backoff_max,omitempty"` // seconds
 	RevokeTimeout     int64  `json:"revoke_timeout,omitempty"`     // seconds
 	RevokeConcurrency int    `json:"revoke_concurrency,omitempty"`
+	RevokeRate        int    `json:"revoke_rate,omitempty"`        // calls a second
+	ReconcileInterval int64  `json:"reconcile_interval,omitempty"` // seconds
 }
 
 // InitStatus is the bare answer of GET sys/init.

@@ -47,7 +47,8 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	for _, row := range httpapi.Rows() {
 		shown := row.Path
 		for pattern, name := range map[string]string{
-			"sys/mounts/*/tune": "sys/mounts/:path/tune", "sys/mounts/*": "sys/mounts/:path", "sys/internal/ui/mounts/*": "sys/internal/ui/mounts/:path",
+			"sys/mounts/*/tune": "sys/mounts/:path/tune", "sys/mounts/*/freeze": "sys/mounts/:path/freeze",
+			"sys/mounts/*/thaw": "sys/mounts/:path/thaw", "sys/remount/status/*": "sys/remount/status/:id", "sys/mounts/*": "sys/mounts/:path", "sys/internal/ui/mounts/*": "sys/internal/ui/mounts/:path",
 			"sys/auth/*/tune": "sys/auth/:path/tune", "sys/auth/*": "sys/auth/:path", "sys/namespaces/*": "sys/namespaces/:path",
 			"sys/policies/acl/*": "sys/policies/acl/:name", "sys/policy/*": "sys/policy/:name", "sys/leases/jobs/*": "sys/leases/jobs/:id",
 			"auth/token/create/*": "auth/token/create/:name", "auth/token/roles/*": "auth/token/roles/:name",

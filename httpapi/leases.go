@@ -196,6 +196,7 @@ func (s *Server) listIrrevocable(c *call) (answer, error) {
 	for _, l := range found {
 		page.Leases = append(page.Leases, client.IrrevocableLease{LeaseID: l.LeaseID, MountID: l.Accessor, Error: l.Error})
 	}
+	page.Mounts = s.healthOf(found)
 	warnings := c.reader().Warnings()
 	if len(found) < total {
 		warnings = append(warnings, listCut)

@@ -120,7 +120,8 @@ func mountConfig(in *field.Reader) lease.MountConfig {
 		DefaultTTL: in.Duration("default_lease_ttl"), MaxTTL: in.Duration("max_lease_ttl"),
 		RevokeAttempts: in.Int("revoke_attempts", 0), RevokeBackoff: in.Duration("revoke_backoff"),
 		RevokeBackoffMax: in.Duration("revoke_backoff_max"), RevokeTimeout: in.Duration("revoke_timeout"),
-		RevokeConcurrency: in.Int("revoke_concurrency", 0),
+		RevokeConcurrency: in.Int("revoke_concurrency", 0), RevokeRate: in.Int("revoke_rate", 0),
+		ReconcileInterval: in.Duration("reconcile_interval"),
 	}
 }
 
@@ -162,7 +163,8 @@ func (s *Server) tuneMount(c *call) (answer, error) {
 		Options: in.StringMap("options"), DefaultTTL: c.tuned("default_lease_ttl"), MaxTTL: c.tuned("max_lease_ttl"),
 		RevokeBackoff: c.tuned("revoke_backoff"), RevokeBackoffMax: c.tuned("revoke_backoff_max"),
 		RevokeTimeout: c.tuned("revoke_timeout"), RevokeAttempts: c.tunedInt("revoke_attempts"),
-		RevokeConcurrency: c.tunedInt("revoke_concurrency"),
+		RevokeConcurrency: c.tunedInt("revoke_concurrency"), RevokeRate: c.tunedInt("revoke_rate"),
+		ReconcileInterval: c.tuned("reconcile_interval"),
 	}
 	if m := s.mountNamed(c); m != nil {
 		req.Options = withLockout(in, req.Options, m.Options)

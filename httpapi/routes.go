@@ -58,7 +58,7 @@ const (
 )
 
 // routes is the table of everything but the mounts' own paths.
-var routes = slices.Concat(leaseRoutes, tokenRoutes, policyRoutes, mountRoutes, namespaceRoutes, wrappingRoutes,
+var routes = slices.Concat(leaseRoutes, tokenRoutes, policyRoutes, mountRoutes, namespaceRoutes, wrappingRoutes, careRoutes,
 	inRoot(clusterRoutes))
 
 // inRoot marks rows that are about the cluster as a whole: no tenant has them, whatever its policies say.

@@ -36,8 +36,25 @@ func describeLease(f *lessor.Found) *client.LeaseLookup {
 	if e := l.Ending; e != nil {
 		look.Cause, look.Attempts, look.RevokeError = string(e.Cause), e.Attempts, e.Error
 		look.NextAttempt = instant(e.NextAttempt)
+		if f.Mount != nil {
+			look.Frozen, look.TargetDown = describeFrozen(f.Mount), describeDown(f.Mount)
+		}
 	}
 	return look
+}
+
+func describeFrozen(m *lease.Mount) *client.Frozen {
+	if m.Frozen == nil {
+		return nil
+	}
+	return &client.Frozen{Reason: m.Frozen.Reason, Since: m.Frozen.Since.Std(), Until: instant(m.Frozen.Until)}
+}
+
+func describeDown(m *lease.Mount) *client.TargetDown {
+	if m.Down == nil {
+		return nil
+	}
+	return &client.TargetDown{Since: m.Down.Since.Std(), Error: m.Down.Error}
 }
 
 func describeJob(j *lease.Job) client.Job {
@@ -85,7 +102,7 @@ func describeMount(m *lease.Mount) client.Mount {
 	}
 	return client.Mount{
 		Accessor: m.Accessor, Config: describeConfig(m.Config), DeprecationStatus: "supported", Description: m.Description,
-		Options: options, Type: m.Type, UUID: m.ID,
+		Options: options, Type: m.Type, UUID: m.ID, Frozen: describeFrozen(m), TargetDown: describeDown(m), MovingTo: m.MovingTo,
 	}
 }
 
@@ -94,7 +111,7 @@ func describeConfig(c lease.MountConfig) client.MountConfig {
 		DefaultLeaseTTL: int64(c.DefaultTTL / time.Second), MaxLeaseTTL: int64(c.MaxTTL / time.Second),
 		RevokeAttempts: c.RevokeAttempts, RevokeBackoff: int64(c.RevokeBackoff / time.Second),
 		RevokeBackoffMax: int64(c.RevokeBackoffMax / time.Second), RevokeTimeout: int64(c.RevokeTimeout / time.Second),
-		RevokeConcurrency: c.RevokeConcurrency,
+		RevokeConcurrency: c.RevokeConcurrency, RevokeRate: c.RevokeRate, ReconcileInterval: int64(c.ReconcileInterval / time.Second),
 	}
 }
 

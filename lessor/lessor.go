@@ -69,6 +69,7 @@ type Lessor struct {
 
 	ring  atomic.Pointer[openRing]
 	turns *turns
+	seen  sightings
 }
 
 // New makes a Lessor.
@@ -160,7 +161,21 @@ func (l *Lessor) backendRequest(r Request) *backend.Request {
 	return &backend.Request{
 		Mount: r.Mount, Operation: r.Operation, Path: r.Path, Params: r.Params, Store: l.Store(r.Mount.ID),
 		Token: r.Token, Cluster: l.shortID(), DevMode: l.devMode, Now: now, ClientAddr: r.ClientAddr, Random: l.rand,
+		Live: func(role string) int { return l.live(r.Mount.ID, role) },
 	}
+}
+
+// live counts the leases of a mount, or of one of its roles, that are not gone.
+func (l *Lessor) live(mountID, role string) int {
+	n := 0
+	l.state.Read(func(v *fsm.View) {
+		if role == "" {
+			n = v.MountCounts(mountID).Total()
+		} else {
+			n = v.RoleCounts(mountID, role).Total()
+		}
+	})
+	return n
 }
 
 // Exists reports whether what a write names is there, for backends that tell creating from updating;

@@ -157,6 +157,7 @@ func configRecord(c lease.MountConfig) *command.MountConfig {
 		DefaultTtl: int64(c.DefaultTTL), MaxTtl: int64(c.MaxTTL), RevokeAttempts: clamp32(c.RevokeAttempts),
 		RevokeBackoff: int64(c.RevokeBackoff), RevokeBackoffMax: int64(c.RevokeBackoffMax),
 		RevokeTimeout: int64(c.RevokeTimeout), RevokeConcurrency: clamp32(c.RevokeConcurrency),
+		RevokeRate: clamp32(c.RevokeRate), ReconcileInterval: int64(c.ReconcileInterval),
 	}
 }
 
@@ -175,6 +176,8 @@ type TuneRequest struct {
 	RevokeBackoffMax  *time.Duration
 	RevokeTimeout     *time.Duration
 	RevokeConcurrency *int
+	RevokeRate        *int
+	ReconcileInterval *time.Duration
 }
 
 // TuneMount changes settings of the mount at path.
@@ -214,6 +217,8 @@ func (req TuneRequest) over(m *lease.Mount) lease.Mount {
 	set(&c.RevokeBackoffMax, req.RevokeBackoffMax)
 	set(&c.RevokeTimeout, req.RevokeTimeout)
 	set(&c.RevokeConcurrency, req.RevokeConcurrency)
+	set(&c.RevokeRate, req.RevokeRate)
+	set(&c.ReconcileInterval, req.ReconcileInterval)
 	return next
 }
 

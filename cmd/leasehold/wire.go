@@ -97,6 +97,7 @@ func (n *node) registerDuties(backends backend.Registry, fail func(error)) {
 		Secrets: n.lessor, Log: n.log.With("component", "expiration"),
 	})
 	n.cluster.Register(scheduler.Run)
+	n.cluster.Register(n.lessor.Run)
 	if n.rootToken == "" {
 		return
 	}

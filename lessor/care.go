@@ -1,0 +1,157 @@
+package lessor
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/command"
+	"github.com/leasehold/leasehold/lease"
+)
+
+// Bounds of what operators do to mounts by hand.
+const (
+	maxReason = 256
+	maxFreeze = 30 * 24 * time.Hour
+	// retryBatch is how many leases one command makes due.
+	retryBatch = 1000
+)
+
+// Freeze keeps what a mount leased from being destroyed, for a duration or, if that is zero, until it is
+// thawed. What has ended stays dead to its holders.
+func (l *Lessor) Freeze(ctx context.Context, ns, path, reason string, d time.Duration) error {
+	m := l.mountAt(ns, strings.TrimSuffix(path, "/")+"/")
+	switch {
+	case m == nil:
+		return refuse("no mount at %q", printable(path))
+	case strings.TrimSpace(reason) == "":
+		return refuse("reason must be specified: say why nothing may be destroyed")
+	case len(reason) > maxReason || printable(reason) != reason:
+		return refuse("reason: at most %d bytes of plain text are kept", maxReason)
+	case d < 0 || d > maxFreeze:
+		return refuse("duration: give one of at most %s, or none to freeze until it is thawed", human(maxFreeze))
+	}
+	_, err := l.propose(ctx, &command.FreezeMount{Id: m.ID, Reason: reason, Duration: int64(d)})
+	return err
+}
+
+// Thaw ends a freeze. A mount that is not frozen is no error.
+func (l *Lessor) Thaw(ctx context.Context, ns, path string) error {
+	m := l.mountAt(ns, strings.TrimSuffix(path, "/")+"/")
+	if m == nil {
+		return refuse("no mount at %q", printable(path))
+	}
+	_, err := l.propose(ctx, &command.ThawMount{Id: m.ID})
+	return err
+}
+
+// MoveMount revokes all that a mount leased, by a job, and gives it another path once nothing is left.
+func (l *Lessor) MoveMount(ctx context.Context, ns, from, to string) (jobID uint64, err error) {
+	m := l.mountAt(ns, strings.TrimSuffix(from, "/")+"/")
+	if m == nil {
+		return 0, refuse("no matching mount at %q", printable(strings.TrimSuffix(from, "/")+"/"))
+	}
+	auth := strings.HasPrefix(m.Path, authPrefix)
+	target, ok := strings.CutPrefix(to, authPrefix)
+	if ok != auth {
+		return 0, refuse("cannot move between auth methods and secrets engines: %q to %q", printable(from), printable(to))
+	}
+	path, err := mountPath(target, auth)
+	if err != nil {
+		return 0, err
+	}
+	res, err := l.propose(ctx, &command.MoveMount{Id: m.ID, Path: path})
+	if err != nil || res.Job == nil {
+		return 0, err
+	}
+	return res.Job.ID, nil
+}
+
+// RetryRequest says which failed revocations are tried at once. What is empty does not narrow.
+type RetryRequest struct {
+	LeaseID string
+	Prefix  string
+	Mount   string // path
+	Error   string // part of the last attempt's error
+}
+
+// Retry makes the next attempt at revocations that have failed due at once, and returns of how many.
+func (l *Lessor) Retry(ctx context.Context, ns string, req RetryRequest) (int, error) {
+	if req == (RetryRequest{}) {
+		return 0, refuse("one of lease_id, prefix, mount, error must be specified: say what to try again")
+	}
+	w := retryWalk{ns: ns, req: req, prefix: strings.TrimSuffix(req.Prefix, "/")}
+	if req.Mount != "" {
+		m := l.mountAt(ns, strings.TrimSuffix(req.Mount, "/")+"/")
+		if m == nil {
+			return 0, refuse("no mount at %q", printable(req.Mount))
+		}
+		w.mountID, w.mountPath = m.ID, m.Path
+		w.from = m.Path
+	}
+	w.from = max(w.from, w.prefix)
+	total := 0
+	for !w.done {
+		if err := ctx.Err(); err != nil {
+			return total, &lease.Error{Code: lease.Uncertain, Message: "not all of them were reached in time: call again", Err: err}
+		}
+		l.state.Read(w.chunk)
+		if len(w.found) == 0 || !w.done && len(w.found) < retryBatch {
+			continue
+		}
+		res, err := l.propose(ctx, &command.RetryRevocations{Namespace: ns, Ids: w.found})
+		if err != nil {
+			return total, err
+		}
+		total += res.Count
+		w.found = nil
+	}
+	return total, nil
+}
+
+// retryWalk is how far Retry has come.
+type retryWalk struct {
+	ns, mountID, mountPath, prefix string
+
+	req   RetryRequest
+	from  string
+	found []string
+	done  bool
+}
+
+// chunk looks at the next leases.
+func (w *retryWalk) chunk(v *fsm.View) {
+	looked := 0
+	if w.req.LeaseID != "" {
+		w.done = true
+		if le := v.Lease(w.req.LeaseID); le != nil && le.Namespace == w.ns && w.wants(le) {
+			w.found = append(w.found, le.ID)
+		}
+		return
+	}
+	v.Ascend(w.ns, w.from, func(le *lease.Lease) bool {
+		if !strings.HasPrefix(le.ID, w.prefix) || !strings.HasPrefix(le.ID, w.mountPath) {
+			looked = -1
+			return false
+		}
+		looked++
+		w.from = le.ID + "\x00"
+		if w.wants(le) {
+			w.found = append(w.found, le.ID)
+		}
+		return looked < reconcileChunk && len(w.found) < retryBatch
+	})
+	w.done = looked < reconcileChunk && len(w.found) < retryBatch
+}
+
+func (w *retryWalk) wants(le *lease.Lease) bool {
+	switch {
+	case le.Ending == nil || le.Ending.Attempts == 0,
+		w.mountID != "" && le.MountID != w.mountID,
+		w.prefix != "" && le.ID != w.prefix && !strings.HasPrefix(le.ID, w.prefix+"/"),
+		w.req.Error != "" && !strings.Contains(le.Ending.Error, w.req.Error):
+		return false
+	}
+	return true
+}
