@@ -101,6 +101,14 @@ func (c *core) applyRest(r *Result, cmd Command) {
 		c.applyUseToken(r, m)
 	case *command.RevokeToken:
 		c.applyRevokeToken(r, m)
+	case *command.RetryRevocations:
+		c.applyRetryRevocations(r, m)
+	case *command.FreezeMount:
+		c.applyFreezeMount(r, m)
+	case *command.ThawMount:
+		c.applyThawMount(r, m)
+	case *command.SetMountHealth:
+		c.applySetMountHealth(r, m)
 	default:
 		c.applyConfig(r, cmd)
 	}
@@ -119,6 +127,8 @@ func (c *core) applyConfig(r *Result, cmd Command) {
 		c.applyTuneMount(r, m)
 	case *command.DisableMount:
 		c.applyDisableMount(r, m)
+	case *command.MoveMount:
+		c.applyMoveMount(r, m)
 	case *command.PutEntry:
 		c.applyPutEntry(r, m)
 	case *command.SwapEntry:

@@ -48,13 +48,14 @@ func (c *core) enableMount(r *Result, ns *Namespace, m *command.EnableMount) {
 }
 
 func checkMountConfig(conf lease.MountConfig) *lease.Error {
-	for _, d := range []time.Duration{conf.DefaultTTL, conf.MaxTTL, conf.RevokeBackoff, conf.RevokeBackoffMax, conf.RevokeTimeout} {
+	for _, d := range []time.Duration{conf.DefaultTTL, conf.MaxTTL, conf.RevokeBackoff, conf.RevokeBackoffMax, conf.RevokeTimeout,
+		conf.ReconcileInterval} {
 		if d < 0 {
 			return lease.Errorf(lease.Invalid, "durations of a mount cannot be negative, got %s", d)
 		}
 	}
-	if conf.RevokeAttempts < 0 || conf.RevokeConcurrency < 0 {
-		return lease.Errorf(lease.Invalid, "revoke_attempts and revoke_concurrency cannot be negative")
+	if conf.RevokeAttempts < 0 || conf.RevokeConcurrency < 0 || conf.RevokeRate < 0 {
+		return lease.Errorf(lease.Invalid, "revoke_attempts, revoke_concurrency and revoke_rate cannot be negative")
 	}
 	full := conf.WithDefaults()
 	if full.DefaultTTL > full.MaxTTL {
@@ -83,7 +84,8 @@ func (c *core) applyTuneMount(r *Result, m *command.TuneMount) {
 }
 
 // applyDisableMount taints a mount: from this entry on all it leased is dead and nothing new is
-// leased. Asked again, it opens another job, which tries at once what has failed so far.
+// leased. Asked again, it opens another job, which tries at once what has failed so far. A mount that
+// was to move goes instead.
 func (c *core) applyDisableMount(r *Result, m *command.DisableMount) {
 	mount, ok := c.mounts.Get(m.Id)
 	if !ok {
@@ -96,7 +98,7 @@ func (c *core) applyDisableMount(r *Result, m *command.DisableMount) {
 	sel := lease.Selector{Kind: lease.SelectMount, Namespace: mount.Namespace, Value: mount.ID, Show: mount.Path}
 	r.Job = c.openJob(sel, lease.CauseDisabled, false)
 	next := *mount
-	next.Tainted = r.Job.ID
+	next.Tainted, next.MovingTo = r.Job.ID, ""
 	c.putMount(&next)
 	r.Mount = &next
 }

@@ -18,7 +18,41 @@ func (c *core) applyRevoke(r *Result, m *command.Revoke) {
 		if job := c.end(rec, lease.Cause(m.Cause), 0, m.Force); job != nil {
 			r.Job = job
 		}
+		if c.leases[id] == rec {
+			c.ask(rec.lease, maxAskedOfMount)
+		}
 		r.Count++
+	}
+}
+
+// MaxRetry bounds the leases that one RetryRevocations command may name.
+const MaxRetry = 1024
+
+// applyRetryRevocations makes leases that are being revoked due for their next attempt. How often they
+// have failed stays counted, and what is irrevocable stays so while it is tried (settled decision 3).
+func (c *core) applyRetryRevocations(r *Result, m *command.RetryRevocations) {
+	if len(m.Ids) > MaxRetry {
+		r.Err = lease.Errorf(lease.Invalid, "%d leases are to be retried at once: name at most %d", len(m.Ids), MaxRetry)
+		return
+	}
+	limit := 1
+	if len(m.Ids) == 1 {
+		limit = maxAskedOfMount
+	}
+	for _, id := range m.Ids {
+		rec := c.leases[id]
+		if rec == nil || rec.lease.Namespace != m.Namespace || rec.lease.Kind != lease.Target || rec.lease.Ending == nil ||
+			rec.lease.Ending.Claim != 0 {
+			continue
+		}
+		r.Count++
+		if rec.lease.Ending.NextAttempt > c.now { // who waits already keeps its place
+			l, e := *rec.lease, *rec.lease.Ending
+			e.NextAttempt = c.now
+			l.Ending = &e
+			c.replace(rec, &l)
+		}
+		c.ask(rec.lease, limit)
 	}
 }
 
@@ -87,7 +121,7 @@ func (c *core) tryAgain(rec *record, job uint64, force bool) {
 	c.replace(rec, &l)
 }
 
-// applyClaim takes due leases for one attempt each. The claim's number is the fencing index that
+// applyClaim takes due leases for one attempt each, but none of a frozen mount. The claim's number is the fencing index that
 // goes to the target and that outcomes must name (S14).
 func (c *core) applyClaim(r *Result, m *command.Claim) {
 	if m.Epoch != c.epoch {
@@ -97,7 +131,7 @@ func (c *core) applyClaim(r *Result, m *command.Claim) {
 	for _, id := range m.Ids {
 		rec := c.leases[id]
 		if rec == nil || rec.lease.Kind != lease.Target || rec.lease.Ending == nil ||
-			rec.lease.Ending.NextAttempt > c.now {
+			rec.lease.Ending.NextAttempt > c.now || c.frozen(rec.lease.MountID, c.now) {
 			continue
 		}
 		l, e := *rec.lease, *rec.lease.Ending

@@ -54,6 +54,11 @@ var commandTypes = map[byte]func() Command{
 	49: func() Command { return new(command.CreateNamespace) },
 	50: func() Command { return new(command.CloseNamespace) },
 	51: func() Command { return new(command.SwapEntry) },
+	52: func() Command { return new(command.FreezeMount) },
+	53: func() Command { return new(command.ThawMount) },
+	54: func() Command { return new(command.SetMountHealth) },
+	55: func() Command { return new(command.RetryRevocations) },
+	56: func() Command { return new(command.MoveMount) },
 }
 
 // commandNumbers is the inverse of commandTypes.

@@ -220,7 +220,8 @@ func (c *core) sort(l *lease.Lease, delta int) {
 
 // noteDue rouses the leader's loop when l wants an attempt at once.
 func (c *core) noteDue(l *lease.Lease) {
-	if l.Ending != nil && l.Ending.Claim == 0 && l.Ending.NextAttempt != 0 && l.Ending.NextAttempt <= c.now {
+	e := l.Ending
+	if e != nil && e.Claim == 0 && e.NextAttempt != 0 && e.NextAttempt <= c.now && !c.frozen(l.MountID, c.now) {
 		c.host.attend()
 	}
 }

@@ -24,8 +24,15 @@
 // Every command gets a sequence number, the entry it travels in does not matter: two commands packed
 // into one entry have an order. A revocation job covers what is older than the command that opened it.
 // Closing a namespace and disabling a mount open such a job, and are more: nothing new is made in what
-// is going, and it goes, with what it keeps, when the job is done and nothing is left. A job that tidies
+// is going, and it goes, with what it keeps, when the job is done and nothing is left. A mount that moves
+// is emptied in the same way, keeps what it keeps and then serves at its new path. A job that tidies
 // is less: it covers nothing, and what it takes is dead when it comes by.
+//
+// # Ends and attempts
+//
+// That a lease has ended and that its target is destroyed are two things. While a mount is frozen its
+// leases end as always and no attempt at their targets is made: none can be claimed, and none is due.
+// Whether a target is down is what the leader reports; it only shows, and stops nothing.
 //
 // # Concurrency
 //

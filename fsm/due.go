@@ -8,21 +8,25 @@ import (
 	"github.com/leasehold/leasehold/lease"
 )
 
-// dueIndex orders leases by when they next need the leader. It is lazy: a lease stands once, in a
-// bucket of one second in which it may be due, or in the ready set of its mount, in exact order, once
+// dueIndex orders leases by when they next need the leader. For their ends it is lazy: a lease stands
+// once, in a bucket of one second in which it may end, or in the set of its mount, in exact order, once
 // that second is near. A renewal that extends a lease does not touch it; the entry is moved when its
-// bucket comes up. Every node drains the buckets as log time passes, so a new leader finds the ready
-// sets in place and walks nothing (settled decision 2).
+// bucket comes up. Every node drains the buckets as log time passes, so a new leader finds the sets in
+// place and walks nothing (settled decision 2).
+//
+// A lease that is being revoked stands in another set of its mount, by its next attempt: nobody renews
+// it, and however many of them wait for a target, they are not in the way of those that end.
 type dueIndex struct {
-	buckets map[int64]*record  // heads of intrusive lists, by second
-	seconds btree.Set[int64]   // the keys of buckets, in order
-	ready   map[string]*dueSet // by mount UUID
-	horizon int64              // seconds up to here go straight to the ready sets
+	buckets  map[int64]*record  // heads of intrusive lists, by second
+	seconds  btree.Set[int64]   // the keys of buckets, in order
+	ends     map[string]*dueSet // leases whose end is near or past, by mount UUID
+	attempts map[string]*dueSet // leases that are being revoked, by mount UUID
+	horizon  int64              // seconds up to here go straight to ends
 }
 
 type dueSet = btree.BTreeG[*record]
 
-// drainAhead is how many seconds before its time a bucket is moved to the ready sets, so that a
+// drainAhead is how many seconds before its time a bucket is moved to the sets of ends, so that a
 // second in which very many leases end is in order before it begins.
 const drainAhead = 1
 
@@ -30,7 +34,7 @@ const drainAhead = 1
 const drainLimit = 1024
 
 func newDueIndex() dueIndex {
-	return dueIndex{buckets: make(map[int64]*record), ready: make(map[string]*dueSet)}
+	return dueIndex{buckets: make(map[int64]*record), ends: make(map[string]*dueSet), attempts: make(map[string]*dueSet)}
 }
 
 func lessDue(a, b *record) bool {
@@ -42,22 +46,23 @@ func lessDue(a, b *record) bool {
 
 // where a record stands
 const (
-	inNone   uint8 = iota
-	inBucket       // key is the second
-	inReady        // key is the exact time
+	inNone     uint8 = iota
+	inBucket         // key is the second
+	inEnds           // key is the exact time
+	inAttempts       // key is the exact time
 )
 
 // touch puts r where its lease's due time demands, as lazily as correctness allows.
 func (d *dueIndex) touch(r *record) {
-	due := r.lease.Due()
+	due, ending := r.lease.Due(), r.lease.Ending != nil
 	switch r.where {
-	case inReady:
-		if r.key == due {
+	case inEnds, inAttempts:
+		if r.key == due && ending == (r.where == inAttempts) {
 			return
 		}
 		d.drop(r)
 	case inBucket:
-		if due != 0 && due.Second() >= int64(r.key) {
+		if !ending && due != 0 && due.Second() >= int64(r.key) {
 			return // found early when its bucket comes up, and moved then
 		}
 		d.drop(r)
@@ -66,18 +71,17 @@ func (d *dueIndex) touch(r *record) {
 }
 
 func (d *dueIndex) place(r *record, due lease.Time) {
-	if due == 0 {
-		return
-	}
 	second := due.Second()
-	if second <= d.horizon {
-		set := d.ready[r.lease.MountID]
-		if set == nil {
-			set = btree.NewBTreeGOptions(lessDue, btree.Options{NoLocks: true, Degree: 16})
-			d.ready[r.lease.MountID] = set
-		}
-		r.where, r.key = inReady, due
-		set.Set(r)
+	switch {
+	case due == 0:
+		return
+	case r.lease.Ending != nil:
+		r.where, r.key = inAttempts, due
+		insert(d.attempts, r)
+		return
+	case second <= d.horizon:
+		r.where, r.key = inEnds, due
+		insert(d.ends, r)
 		return
 	}
 	r.where, r.key = inBucket, lease.Time(second)
@@ -91,15 +95,30 @@ func (d *dueIndex) place(r *record, due lease.Time) {
 	d.buckets[second] = r
 }
 
+func insert(sets map[string]*dueSet, r *record) {
+	set := sets[r.lease.MountID]
+	if set == nil {
+		set = btree.NewBTreeGOptions(lessDue, btree.Options{NoLocks: true, Degree: 16})
+		sets[r.lease.MountID] = set
+	}
+	set.Set(r)
+}
+
+func remove(sets map[string]*dueSet, r *record) {
+	set := sets[r.lease.MountID]
+	set.Delete(r)
+	if set.Len() == 0 {
+		delete(sets, r.lease.MountID)
+	}
+}
+
 // drop takes r out of the index.
 func (d *dueIndex) drop(r *record) {
 	switch r.where {
-	case inReady:
-		set := d.ready[r.lease.MountID]
-		set.Delete(r)
-		if set.Len() == 0 {
-			delete(d.ready, r.lease.MountID)
-		}
+	case inEnds:
+		remove(d.ends, r)
+	case inAttempts:
+		remove(d.attempts, r)
 	case inBucket:
 		d.unlink(r)
 	}
@@ -147,28 +166,53 @@ func (d *dueIndex) undrained(now lease.Time) bool {
 	return ok && second <= now.Second()+drainAhead
 }
 
-// next is a lower bound of the next due time, 0 when nothing ever is.
-func (d *dueIndex) next() lease.Time {
+// next is a lower bound of the next due time, 0 when nothing ever is. An attempt may be made when
+// thawed says, 0 for never.
+func (d *dueIndex) next(thawed func(mountID string, due lease.Time) lease.Time) lease.Time {
 	var first lease.Time
-	if second, ok := d.seconds.Min(); ok {
-		first = lease.Time(second * 1e9)
-	}
-	for _, set := range d.ready {
-		if r, ok := set.Min(); ok && (first == 0 || r.key < first) {
-			first = r.key
+	sooner := func(at lease.Time) {
+		if at != 0 && (first == 0 || at < first) {
+			first = at
 		}
+	}
+	if second, ok := d.seconds.Min(); ok {
+		sooner(lease.Time(second * 1e9))
+	}
+	for _, set := range d.ends {
+		r, _ := set.Min() // none is empty
+		sooner(r.key)
+	}
+	for id, set := range d.attempts {
+		r, _ := set.Min()
+		sooner(thawed(id, r.key))
 	}
 	return first
 }
 
-// mounts returns the mounts with something due at now, sorted.
-func (d *dueIndex) mounts(now lease.Time) []string {
+// dueMounts returns the mounts in whose set something is due at now, sorted.
+func dueMounts(sets map[string]*dueSet, now lease.Time) []string {
 	var ids []string
-	for id, set := range d.ready {
+	for id, set := range sets {
 		if r, ok := set.Min(); ok && r.key <= now {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// scanDue calls fn with a mount's leases in order until one is not due at now, and reports whether fn
+// wants more.
+func scanDue(sets map[string]*dueSet, mountID string, now lease.Time, fn func(*lease.Lease) bool) bool {
+	more := true
+	if set := sets[mountID]; set != nil {
+		set.Scan(func(r *record) bool {
+			if r.key > now {
+				return false
+			}
+			more = fn(r.lease)
+			return more
+		})
+	}
+	return more
 }

@@ -146,6 +146,9 @@ func (c *core) findLeftBehind() {
 // newEntry checks that a mount may keep a value for ttl, and returns it with its end.
 func (c *core) newEntry(mountID string, value []byte, ttl int64) (entry, *lease.Error) {
 	mount, ok := c.mounts.Get(mountID)
+	if ok && mount.MovingTo != "" {
+		return entry{}, lease.Errorf(lease.Conflict, "the mount is being moved to %s: write again when it is there", mount.MovingTo)
+	}
 	if !ok || mount.Tainted != 0 || c.closed(mount.Namespace) != nil {
 		return entry{}, lease.Errorf(lease.NotFound, "the mount was disabled meanwhile")
 	}

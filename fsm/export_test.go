@@ -90,26 +90,36 @@ func (c *core) checkDue() error {
 			if due := r.lease.Due(); due != 0 && due.Second() < second {
 				fail("%s: due at second %d, stands in bucket %d", r.lease.ID, due.Second(), second)
 			}
+			if r.lease.Ending != nil {
+				fail("%s: being revoked, stands in bucket %d", r.lease.ID, second)
+			}
 		}
 	}
 	if c.due.seconds.Len() != len(c.due.buckets) {
 		fail("%d seconds, %d buckets", c.due.seconds.Len(), len(c.due.buckets))
 	}
-	for mount, set := range c.due.ready {
-		set.Scan(func(r *record) bool {
-			standing++
-			if r.where != inReady || r.key != r.lease.Due() || r.lease.MountID != mount || c.leases[r.lease.ID] != r {
-				fail("%s: a stranger in the ready set of %s", r.lease.ID, mount)
+	for where, sets := range map[uint8]map[string]*dueSet{inEnds: c.due.ends, inAttempts: c.due.attempts} {
+		for mount, set := range sets {
+			set.Scan(func(r *record) bool {
+				standing++
+				if r.where != where || r.key != r.lease.Due() || r.lease.MountID != mount || c.leases[r.lease.ID] != r ||
+					(r.lease.Ending != nil) != (where == inAttempts) {
+					fail("%s: a stranger in set %d of %s", r.lease.ID, where, mount)
+				}
+				return true
+			})
+			if set.Len() == 0 {
+				fail("set %d of %s is empty and kept", where, mount)
 			}
-			return true
-		})
-		if set.Len() == 0 {
-			fail("the ready set of %s is empty and kept", mount)
 		}
 	}
-	next := c.due.next()
+	next := c.due.next(c.thawed)
 	for id, r := range c.leases {
-		if due := r.lease.Due(); due != 0 && (next == 0 || next > due) {
+		due := r.lease.Due()
+		if due != 0 && r.lease.Ending != nil {
+			due = c.thawed(r.lease.MountID, due)
+		}
+		if due != 0 && (next == 0 || next > due) {
 			fail("%s is due at %s, before the next due time %s", id, due, next)
 		}
 		if r.where == inNone {

@@ -89,14 +89,22 @@ func (c *core) checkMounts() error {
 		if m.Tainted != 0 && !sweeping && c.counts.mount(id).total() == 0 {
 			fail("mount %s is empty, disabled and still there", id)
 		}
+		if m.MovingTo != "" {
+			if other := c.mountPaths[nsKey(m.Namespace, m.MovingTo)]; m.Tainted == 0 || other != "" {
+				fail("mount %s moves to %s, is tainted by %d, and %q is there", id, m.MovingTo, m.Tainted, other)
+			}
+		}
 		return true
 	})
 	if len(c.mountPaths) != c.mounts.Len() {
 		fail("%d mount paths, %d mounts", len(c.mountPaths), c.mounts.Len())
 	}
 	for id, r := range c.leases {
-		if _, ok := c.mounts.Get(r.lease.MountID); !ok {
+		m, ok := c.mounts.Get(r.lease.MountID)
+		if !ok {
 			fail("%s has lost its mount", id)
+		} else if r.lease.Kind != lease.OfToken && !strings.HasPrefix(id, m.Path) {
+			fail("%s does not begin with the path of its mount, %s", id, m.Path)
 		}
 	}
 	return errors.Join(errs...)

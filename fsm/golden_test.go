@@ -188,6 +188,7 @@ func goldenWorld(t testing.TB) *world {
 		&command.RevokeToken{Hash: "t3", Cause: "token-revoked", SpareChildren: true}, &command.DisableMount{Id: otherMount})
 	w.issue("locks/b/1", rootHash, time.Hour)
 	goldenNamespaces(w)
+	goldenMounts(w)
 	return w
 }
 
@@ -222,4 +223,28 @@ func goldenNamespaces(w *world) {
 	w.sweep(tidied.ID, 100)
 	w.advance(time.Second)
 	w.must(&command.Tick{}, &command.OpenTidy{Namespace: "ns3"}, &command.OpenTidy{})
+}
+
+// goldenMounts is the part of goldenWorld about mounts that are frozen, moved or down.
+func goldenMounts(w *world) {
+	for _, id := range []string{"moved", "moving", "frozen"} {
+		w.must(mountCommand("m-"+id, "", id+"/", "fake"))
+		g := grant(id+"/creds/1", rootHash, time.Hour)
+		g.MountId = "m-" + id
+		w.must(&command.Reserve{Grant: g, ExternalName: "x", Deadline: int64(time.Minute)}, &command.Activate{Id: g.Id})
+	}
+	w.must(&command.PutEntry{MountId: "m-moved", Key: "config", Value: []byte("sealed")})
+	moved := w.must(&command.MoveMount{Id: "m-moved", Path: "there/"})[0].Job
+	w.sweep(moved.ID, 10)
+	c := w.must(&command.Claim{Epoch: 1, Ids: []string{"moved/creds/1"}, Lapse: int64(time.Minute)})[0]
+	w.must(&command.Finish{Id: "moved/creds/1", Claim: c.Seq})
+	moving := w.must(&command.MoveMount{Id: "m-moving", Path: "elsewhere/"})[0].Job
+	w.sweep(moving.ID, 10)
+	w.must(&command.FreezeMount{Id: "m-frozen", Reason: "a backup is restored", Duration: int64(time.Hour)},
+		&command.Revoke{Ids: []string{"frozen/creds/1"}, Cause: "revoked"},
+		&command.FreezeMount{Id: otherMount}, &command.FreezeMount{Id: plainMount}, &command.ThawMount{Id: plainMount},
+		&command.SetMountHealth{Epoch: 1, Id: "m-moving", Error: "refused"},
+		&command.SetMountHealth{Epoch: 1, Id: "m-moved", Error: "refused"}, &command.SetMountHealth{Epoch: 1, Id: "m-moved"},
+		&command.RetryRevocations{Ids: []string{"db/creds/irrevocable/1", "frozen/creds/1"}},
+		&command.TuneMount{Id: "m-frozen", Config: fsm.ConfigRecord(lease.MountConfig{RevokeRate: 5, ReconcileInterval: time.Hour})})
 }

@@ -235,6 +235,7 @@ func describe(s *fsm.State) string {
 		for _, j := range v.SweepingJobs(100) {
 			fmt.Fprintln(&b, "sweeping", j.ID)
 		}
+		fmt.Fprintln(&b, "next", v.NextDue() <= v.Now())
 		for _, id := range v.DueMounts(v.Now()) {
 			v.Due(id, v.Now(), func(l *lease.Lease) bool {
 				fmt.Fprintf(&b, "due %s %s %s\n", id, since(l.Due()), l.ID)
@@ -258,7 +259,9 @@ func describeLeases(b *strings.Builder, v *fsm.View) {
 			return true
 		})
 		for _, m := range v.Mounts(ns) {
-			fmt.Fprintf(b, "mount %+v %v\n", *m, v.MountCounts(m.ID))
+			shown := *m
+			shown.Frozen, shown.Down = nil, nil
+			fmt.Fprintf(b, "mount %+v frozen %+v down %+v %v\n", shown, m.Frozen, m.Down, v.MountCounts(m.ID))
 			v.Entries(m.ID, "", func(key string) bool {
 				value, there := v.Entry(m.ID, key)
 				fmt.Fprintf(b, "entry %q %q %v\n", key, value, there)

@@ -56,6 +56,8 @@ func (m *model) apply(now lease.Time, cmd fsm.Command, r fsm.Result) error {
 		m.openJob(r.Job.ID, func(l *mLease) bool { return l.namespace == sel.Namespace && below(sel.Value, l.id) }, c.Force)
 	case *command.Claim:
 		return m.claim(c, r)
+	case *command.RetryRevocations:
+		return m.retry(c, r)
 	case *command.Finish:
 		want = m.outcome(c.Id, c.Claim, func(l *mLease) { delete(m.leases, l.id) })
 	case *command.Fail:

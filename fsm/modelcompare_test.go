@@ -12,7 +12,10 @@ import (
 // something was left in them.
 func (m *model) syncConfig(v *fsm.View) error {
 	for id, mt := range m.mounts {
-		if v.Mount(id) != nil {
+		if now := v.Mount(id); now != nil {
+			if err := m.syncMove(id, mt, now); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, l := range m.leases {
@@ -66,6 +69,9 @@ func (m *model) compareConfig(v *fsm.View) error {
 			return fmt.Errorf("accessors of %q: %q and more: %v, want %q", ns, got, more, want)
 		}
 		accessors = append(accessors, got...)
+	}
+	if err := m.compareMounts(v); err != nil {
+		return err
 	}
 	if len(accessors) != len(m.tokens) {
 		return fmt.Errorf("%d accessors of all namespaces, want %d", len(accessors), len(m.tokens))

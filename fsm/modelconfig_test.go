@@ -74,6 +74,14 @@ func (m *model) applyConfig(cmd fsm.Command, r fsm.Result) error {
 		want = m.enable(c)
 	case *command.DisableMount:
 		want = m.disable(c, r)
+	case *command.MoveMount:
+		want = m.move(c, r)
+	case *command.FreezeMount:
+		want = m.freeze(c)
+	case *command.ThawMount:
+		want = m.thaw(c)
+	case *command.SetMountHealth:
+		want = m.setHealth(c)
 	case *command.CreateNamespace:
 		want = m.createNamespace(c)
 	case *command.PutNamespace:
@@ -132,15 +140,8 @@ func (m *model) enable(c *command.EnableMount) string {
 	if want := m.unnamed(c.Namespace); want != "" {
 		return want
 	}
-	for _, mt := range m.mounts {
-		if mt.namespace == c.Namespace && nested(mt.path, c.Path) {
-			return "already in use"
-		}
-	}
-	for id, n := range m.namespaces {
-		if rel, isBelow := strings.CutPrefix(n.path, m.pathOfNamespace(c.Namespace)); isBelow && id != c.Namespace && nested(rel, c.Path) {
-			return "already in use"
-		}
+	if m.mountClashes(c.Namespace, c.Path) || m.namespaceClashes(c.Namespace, c.Path) {
+		return "already in use"
 	}
 	if m.mounts[c.Id] != nil {
 		return "is in use"
@@ -157,7 +158,7 @@ func (m *model) disable(c *command.DisableMount, r fsm.Result) string {
 	if c.Id == m.tokenMountOf(mt.namespace) {
 		return "cannot be disabled"
 	}
-	mt.disabled = true
+	mt.disabled, mt.movingTo = true, ""
 	m.openJob(r.Job.ID, func(l *mLease) bool { return l.mount == c.Id }, false)
 	return ""
 }
@@ -196,10 +197,8 @@ func (m *model) createNamespace(c *command.CreateNamespace) string {
 	if strings.Count(name, "/") != 1 {
 		return "create it before"
 	}
-	for _, mt := range m.mounts {
-		if mt.namespace == parent && nested(mt.path, name) {
-			return "already in use"
-		}
+	if m.mountClashes(parent, name) {
+		return "already in use"
 	}
 	m.namespaces[id] = &mNamespace{path: path}
 	m.mounts[c.TokenMount.Id] = &mMount{namespace: id, path: "auth/token/"}
@@ -294,7 +293,10 @@ func (m *model) entry(mount, key string) (mEntry, bool) {
 }
 
 func (m *model) putEntry(mount, key string, value []byte, ttl int64) string {
-	if mt := m.mounts[mount]; mt == nil || m.unusable(mt) {
+	switch mt := m.mounts[mount]; {
+	case mt != nil && mt.movingTo != "":
+		return "being moved"
+	case mt == nil || m.unusable(mt):
 		return "disabled meanwhile"
 	}
 	e := mEntry{value: string(value)}

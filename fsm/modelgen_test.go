@@ -120,7 +120,9 @@ func (m *model) pathOf(mount string) string {
 }
 
 func (g *generator) next() fsm.Command {
-	switch n := g.IntN(112); {
+	switch n := g.IntN(120); {
+	case n >= 112:
+		return g.standCommand()
 	case n >= 100:
 		return g.configCommand()
 	case n < 16:

@@ -22,7 +22,7 @@ func (m *model) claim(c *command.Claim, r fsm.Result) error {
 	}
 	for _, id := range c.Ids {
 		l := m.leases[id]
-		possible := l != nil && l.kind == lease.Target && (l.dead || l.ending)
+		possible := l != nil && l.kind == lease.Target && (l.dead || l.ending) && !m.mounts[l.mount].isFrozen(m.now)
 		if possible && l.nextKnown {
 			possible = l.next <= m.now
 		}

@@ -72,6 +72,14 @@ type mMount struct {
 	defaultTTL, max time.Duration
 	attempts        int
 	disabled        bool
+	movingTo        string
+
+	frozen      bool
+	frozenSince lease.Time
+	frozenUntil lease.Time // 0: never
+	reason      string
+	down        string
+	downSince   lease.Time
 }
 
 type mKey struct {

@@ -29,16 +29,48 @@ func (c *core) mountOf(namespace, path string) *lease.Mount {
 	return nil
 }
 
-// dropEmptyMount removes a disabled mount once nothing it leased is left and its job has looked
-// everywhere.
+// frozen reports whether a mount is there and nothing that it leased may be destroyed at now.
+func (c *core) frozen(mountID string, now lease.Time) bool {
+	m, ok := c.mounts.Get(mountID)
+	return ok && m.IsFrozen(now)
+}
+
+// thawed is when an attempt that is due at due may be made as far as the mount's freeze is concerned; 0
+// if that is not known.
+func (c *core) thawed(mountID string, due lease.Time) lease.Time {
+	m, ok := c.mounts.Get(mountID)
+	switch {
+	case !ok || m.Frozen == nil:
+		return due
+	case m.Frozen.Until == 0:
+		return 0
+	}
+	return max(due, m.Frozen.Until)
+}
+
+// dropEmptyMount removes or moves a tainted mount once nothing it leased is left and its job has looked
+// everywhere. A mount that serves is left alone: it has moved, and an older job has come to its end.
 func (c *core) dropEmptyMount(m *lease.Mount) {
-	if c.counts.mount(m.ID).total() > 0 {
+	if m.Tainted == 0 || c.counts.mount(m.ID).total() > 0 {
 		return
 	}
 	if j, ok := c.jobs.Get(m.Tainted); ok && j.State == lease.JobSweeping {
 		return
 	}
+	if m.MovingTo != "" {
+		c.moveMount(m)
+		return
+	}
 	c.dropMount(m)
+}
+
+// moveMount gives an empty mount the path that is kept free for it. What it keeps stays its own, since
+// that is filed and sealed by the mount's UUID.
+func (c *core) moveMount(m *lease.Mount) {
+	delete(c.mountPaths, nsKey(m.Namespace, m.Path))
+	next := *m
+	next.Path, next.MovingTo, next.Tainted = m.MovingTo, "", 0
+	c.putMount(&next)
 }
 
 // dropMount removes a mount. What it keeps follows: see forgetEntries.
@@ -64,7 +96,8 @@ func (c *core) isTokenMount(m *lease.Mount) bool {
 	return m.ID == c.cluster.TokenMountID || m.Namespace != "" && m.Path == tokenMountPath
 }
 
-// clashingMount returns the path of a mount that lies above, at or below path, "" if none does.
+// clashingMount returns the path of a mount that lies, or is to lie, above, at or below path; "" if none
+// does.
 func (c *core) clashingMount(namespace, path string) string {
 	if m := c.mountOf(namespace, path); m != nil {
 		return m.Path
@@ -72,6 +105,9 @@ func (c *core) clashingMount(namespace, path string) string {
 	for _, m := range c.mountsOf(namespace) {
 		if strings.HasPrefix(m.Path, path) {
 			return m.Path
+		}
+		if m.MovingTo != "" && (strings.HasPrefix(m.MovingTo, path) || strings.HasPrefix(path, m.MovingTo)) {
+			return m.MovingTo
 		}
 	}
 	return ""

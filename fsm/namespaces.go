@@ -7,8 +7,12 @@ import (
 	"github.com/leasehold/leasehold/lease"
 )
 
-// tokenMountPath is where a namespace has its token mount, if it has one of its own.
-const tokenMountPath = "auth/token/"
+const (
+	// authPath is what the paths of auth methods, and of no other mounts, begin with.
+	authPath = "auth/"
+	// tokenMountPath is where a namespace has its token mount, if it has one of its own.
+	tokenMountPath = authPath + "token/"
+)
 
 // Namespace is a tenant. The root namespace has ID and Path "" and is not stored.
 type Namespace struct {
@@ -175,10 +179,8 @@ func (c *core) checkNewNamespace(m *command.PutNamespace) *lease.Error {
 	if at := strings.IndexByte(name, '/'); at != len(name)-1 {
 		return lease.Errorf(lease.NotFound, "namespace %q not found: create it before what lies below it", path[:len(parent.Path)+at+1])
 	}
-	for _, other := range c.mountsOf(parent.ID) {
-		if strings.HasPrefix(other.Path, name) { // none lies above: name is one segment
-			return lease.Errorf(lease.Conflict, "path is already in use at %s", other.Path)
-		}
+	if clash := c.clashingMount(parent.ID, name); clash != "" {
+		return lease.Errorf(lease.Conflict, "path is already in use at %s", clash)
 	}
 	return nil
 }

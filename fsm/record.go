@@ -93,6 +93,7 @@ func ConfigRecord(c lease.MountConfig) *command.MountConfig {
 		DefaultTtl: int64(c.DefaultTTL), MaxTtl: int64(c.MaxTTL), RevokeAttempts: int32(c.RevokeAttempts),
 		RevokeBackoff: int64(c.RevokeBackoff), RevokeBackoffMax: int64(c.RevokeBackoffMax),
 		RevokeTimeout: int64(c.RevokeTimeout), RevokeConcurrency: int32(c.RevokeConcurrency),
+		RevokeRate: int32(c.RevokeRate), ReconcileInterval: int64(c.ReconcileInterval),
 	}
 }
 
@@ -101,23 +102,38 @@ func configFromRecord(c *command.MountConfig) lease.MountConfig {
 		DefaultTTL: time.Duration(c.GetDefaultTtl()), MaxTTL: time.Duration(c.GetMaxTtl()),
 		RevokeAttempts: int(c.GetRevokeAttempts()), RevokeBackoff: time.Duration(c.GetRevokeBackoff()),
 		RevokeBackoffMax: time.Duration(c.GetRevokeBackoffMax()), RevokeTimeout: time.Duration(c.GetRevokeTimeout()),
-		RevokeConcurrency: int(c.GetRevokeConcurrency()),
+		RevokeConcurrency: int(c.GetRevokeConcurrency()), RevokeRate: int(c.GetRevokeRate()),
+		ReconcileInterval: time.Duration(c.GetReconcileInterval()),
 	}
 }
 
 func mountRecord(m *lease.Mount) *command.Mount {
-	return &command.Mount{
+	rec := &command.Mount{
 		Spec: &command.EnableMount{Id: m.ID, Accessor: m.Accessor, Namespace: m.Namespace, Path: m.Path, Type: m.Type,
 			Description: m.Description, Config: ConfigRecord(m.Config)},
-		Options: toPairs(m.Options), Seq: m.Seq, Tainted: m.Tainted,
+		Options: toPairs(m.Options), Seq: m.Seq, Tainted: m.Tainted, MovingTo: m.MovingTo,
 	}
+	if f := m.Frozen; f != nil {
+		rec.Frozen = &command.Frozen{Reason: f.Reason, Since: int64(f.Since), Until: int64(f.Until)}
+	}
+	if d := m.Down; d != nil {
+		rec.DownSince, rec.DownError = int64(d.Since), d.Error
+	}
+	return rec
 }
 
 func mountFromRecord(rec *command.Mount) *lease.Mount {
 	s := rec.GetSpec()
-	return &lease.Mount{ID: s.GetId(), Accessor: s.GetAccessor(), Namespace: s.GetNamespace(), Path: s.GetPath(),
+	m := &lease.Mount{ID: s.GetId(), Accessor: s.GetAccessor(), Namespace: s.GetNamespace(), Path: s.GetPath(),
 		Type: s.GetType(), Description: s.GetDescription(), Options: fromPairs(rec.Options),
-		Config: configFromRecord(s.GetConfig()), Seq: rec.Seq, Tainted: rec.Tainted}
+		Config: configFromRecord(s.GetConfig()), Seq: rec.Seq, Tainted: rec.Tainted, MovingTo: rec.MovingTo}
+	if f := rec.Frozen; f != nil {
+		m.Frozen = &lease.Frozen{Reason: f.Reason, Since: lease.Time(f.Since), Until: lease.Time(f.Until)}
+	}
+	if rec.DownSince != 0 {
+		m.Down = &lease.Down{Since: lease.Time(rec.DownSince), Error: rec.DownError}
+	}
+	return m
 }
 
 func jobRecord(j *lease.Job) *command.Job {

@@ -214,10 +214,20 @@ func describeToken(t *lease.Token) string {
 }
 
 func describeMount(m *lease.Mount) string {
+	out := m.Path
 	if m.Tainted != 0 {
-		return fmt.Sprintf("%s tainted=%d", m.Path, m.Tainted)
+		out += fmt.Sprintf(" tainted=%d", m.Tainted)
 	}
-	return m.Path
+	if m.MovingTo != "" {
+		out += " moving to " + m.MovingTo
+	}
+	if f := m.Frozen; f != nil {
+		out += fmt.Sprintf(" frozen=%q since=%s until=%s", f.Reason, since(f.Since), since(f.Until))
+	}
+	if d := m.Down; d != nil {
+		out += fmt.Sprintf(" down=%q since=%s", d.Error, since(d.Since))
+	}
+	return out
 }
 
 func describeNamespace(ns *fsm.Namespace) string {

@@ -85,6 +85,10 @@ func (s *script) command(verb string, a *args) []string {
 		return s.restart()
 	case "due":
 		return s.due()
+	case "next":
+		return s.next()
+	case "asked":
+		return s.asked()
 	case "accessors", "level":
 		return s.list(verb, a)
 	case "epoch":
@@ -218,8 +222,32 @@ func (s *script) endCommand(verb string, a *args) fsm.Command {
 		return cmd
 	case "sweep":
 		return &command.Sweep{Epoch: s.epochOr(a), Job: s.job(a), Limit: uint32(a.number("limit"))}
+	case "retry":
+		return &command.RetryRevocations{Ids: a.rest(), Namespace: a.get("namespace", "")}
 	case "revoke-token":
 		return &command.RevokeToken{Hash: a.word(), Cause: "token-revoked", SpareChildren: a.yes("spare")}
+	}
+	return s.mountCommand(verb, a)
+}
+
+func (s *script) mountCommand(verb string, a *args) fsm.Command {
+	switch verb {
+	case "mount":
+		cmd := mountCommand(a.word(), a.get("namespace", ""), a.word(), "fake")
+		cmd.Config = mountConfig(a)
+		return cmd
+	case "tune":
+		return &command.TuneMount{Id: a.word(), Config: mountConfig(a)}
+	case "disable":
+		return &command.DisableMount{Id: a.word()}
+	case "move":
+		return &command.MoveMount{Id: a.word(), Path: a.word()}
+	case "freeze":
+		return &command.FreezeMount{Id: a.word(), Reason: strings.ReplaceAll(a.get("reason", ""), "_", " "), Duration: a.duration("for")}
+	case "thaw":
+		return &command.ThawMount{Id: a.word()}
+	case "health":
+		return &command.SetMountHealth{Id: a.word(), Error: a.get("error", ""), Epoch: s.epochOr(a)}
 	}
 	return nil
 }
@@ -233,14 +261,6 @@ func (s *script) epochOr(a *args) uint64 {
 
 func (s *script) otherCommand(verb string, a *args) fsm.Command {
 	switch verb {
-	case "mount":
-		cmd := mountCommand(a.word(), a.get("namespace", ""), a.word(), "fake")
-		cmd.Config = mountConfig(a)
-		return cmd
-	case "tune":
-		return &command.TuneMount{Id: a.word(), Config: mountConfig(a)}
-	case "disable":
-		return &command.DisableMount{Id: a.word()}
 	case "put-entry":
 		return &command.PutEntry{MountId: a.word(), Key: a.word(), Value: []byte(a.word()), Ttl: a.duration("ttl")}
 	case "swap-entry":
@@ -273,7 +293,7 @@ func (s *script) otherCommand(verb string, a *args) fsm.Command {
 
 func mountConfig(a *args) *command.MountConfig {
 	return &command.MountConfig{DefaultTtl: a.duration("default"), MaxTtl: a.duration("max"),
-		RevokeAttempts: int32(a.number("attempts"))}
+		RevokeAttempts: int32(a.number("attempts")), RevokeRate: int32(a.number("rate")), ReconcileInterval: a.duration("reconcile")}
 }
 
 // result shows what a command came to.
@@ -341,6 +361,24 @@ func (s *script) list(what string, a *args) (out []string) {
 	if len(out) == 0 {
 		return []string{"nothing"}
 	}
+	return out
+}
+
+// asked lists the leases that are to be tried although their target is down.
+func (s *script) asked() (out []string) {
+	taken := s.s.TakeAsked()
+	for _, mount := range sortedNames(taken) {
+		out = append(out, mount+" "+strings.Join(taken[mount], " "))
+	}
+	if len(out) == 0 {
+		return []string{"nothing"}
+	}
+	return out
+}
+
+// next is when the leader must look again.
+func (s *script) next() (out []string) {
+	s.s.Read(func(v *fsm.View) { out = []string{since(v.NextDue())} })
 	return out
 }
 

@@ -16,6 +16,7 @@ type State struct {
 
 	applied   atomic.Uint64
 	attention chan struct{}
+	asked     asked
 	watch     watchers
 }
 
@@ -36,11 +37,11 @@ type Result struct {
 	Lease    *lease.Lease   // the lease after Issue, Reserve, Activate, Renew, CreateToken, RenewToken, UseToken, Fail
 	Leases   []*lease.Lease // Claim: those claimed
 	Token    *lease.Token
-	Mount    *lease.Mount
-	Job      *lease.Job // OpenJob, OpenTidy, RevokeToken, DisableMount, CloseNamespace, and Revoke of a token's lease
-	Cap      *lease.Cap // the grant was cut by this limit
-	Repeated bool       // what was asked for was there: Lease of the idempotency key, the tidy Job that sweeps
-	Count    int        // Expire, Revoke, Sweep: how many were ended
+	Mount    *lease.Mount // as a command about a mount left it
+	Job      *lease.Job   // OpenJob, OpenTidy, RevokeToken, DisableMount, MoveMount, CloseNamespace, and Revoke of a token's lease
+	Cap      *lease.Cap   // the grant was cut by this limit
+	Repeated bool         // what was asked for was there: Lease of the idempotency key, the tidy Job that sweeps
+	Count    int          // Expire, Revoke, Sweep: how many were ended; RetryRevocations: how many are due
 }
 
 // Read calls fn with a consistent view of the state. fn must be short, must not block and must not

@@ -143,8 +143,11 @@ func (s *sweep) end(rec *record) {
 		}
 	}
 	s.c.end(rec, s.j.Cause, job, s.j.Force)
-	if s.c.leases[l.ID] == nil {
+	switch {
+	case s.c.leases[l.ID] == nil:
 		s.j.Done++
+	case askedFor(s.j.Cause):
+		s.c.ask(rec.lease, 1)
 	}
 }
 

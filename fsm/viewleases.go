@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/leasehold/leasehold/lease"
+import (
+	"slices"
+
+	"github.com/leasehold/leasehold/lease"
+)
 
 // Job returns a revocation job that is open or was finished not long ago, or nil.
 func (v *View) Job(id uint64) *lease.Job {
@@ -78,18 +82,53 @@ func (v *View) OwnerCounts(hash string) Tally {
 // CountPrefix is the number of leases that prefix covers, read from the tree's ranks.
 func (v *View) CountPrefix(namespace, prefix string) int { return v.c.countPrefix(namespace, prefix) }
 
-// DueMounts returns the UUIDs of mounts with something due at now, sorted.
-func (v *View) DueMounts(now lease.Time) []string { return v.c.due.mounts(now) }
+// EndedMounts returns the UUIDs of mounts with leases that are past their end at now and have not been
+// ended yet, sorted.
+func (v *View) EndedMounts(now lease.Time) []string { return dueMounts(v.c.due.ends, now) }
 
-// Due calls fn with a mount's leases that are due at now, by (Due, ID).
+// Ended calls fn with a mount's leases that are past their end at now and have not been ended yet, by
+// (ExpireTime, ID).
+func (v *View) Ended(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
+	scanDue(v.c.due.ends, mountID, now, fn)
+}
+
+// AttemptMounts returns the UUIDs of mounts with leases that are due for an attempt at now, sorted.
+// Those that are frozen then are left out.
+func (v *View) AttemptMounts(now lease.Time) []string {
+	return slices.DeleteFunc(dueMounts(v.c.due.attempts, now), func(id string) bool { return v.c.frozen(id, now) })
+}
+
+// Attempts calls fn with all leases of a mount that are being revoked at their target, by (NextAttempt,
+// ID), beginning behind the lease that had the ID after and its next attempt at from. Those of which an
+// attempt runs stand where its claim lapses. The freeze of a mount changes nothing here.
+func (v *View) Attempts(mountID string, from lease.Time, after string, fn func(*lease.Lease) bool) {
+	set := v.c.due.attempts[mountID]
+	if set == nil {
+		return
+	}
+	set.Ascend(&record{key: from, lease: &lease.Lease{ID: after}}, func(r *record) bool {
+		return r.key == from && r.lease.ID == after || fn(r.lease)
+	})
+}
+
+// DueMounts is the union of EndedMounts and AttemptMounts.
+func (v *View) DueMounts(now lease.Time) []string {
+	ids := append(v.EndedMounts(now), v.AttemptMounts(now)...)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// Due calls fn with a mount's leases that are past their end at now and have not been ended yet, and then
+// with those that are due for an attempt, unless the mount is frozen.
 func (v *View) Due(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
-	if set := v.c.due.ready[mountID]; set != nil {
-		set.Scan(func(r *record) bool { return r.key <= now && fn(r.lease) })
+	if scanDue(v.c.due.ends, mountID, now, fn) && !v.c.frozen(mountID, now) {
+		scanDue(v.c.due.attempts, mountID, now, fn)
 	}
 }
 
-// NextDue is a lower bound of the next due time, 0 when nothing ever is.
-func (v *View) NextDue() lease.Time { return v.c.due.next() }
+// NextDue is a lower bound of the next due time, 0 when nothing ever is. Attempts at what a frozen mount
+// leased are due when the freeze ends, and never while it has no end.
+func (v *View) NextDue() lease.Time { return v.c.due.next(v.c.thawed) }
 
 // Undrained reports whether due buckets wait to be put in order, which a Tick does.
 func (v *View) Undrained(now lease.Time) bool { return v.c.due.undrained(now) }

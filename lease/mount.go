@@ -38,6 +38,9 @@ type Mount struct {
 	Down     *Down   // nil: its target answers, as far as the leader knows
 }
 
+// MaxFreezeReason bounds, in characters, the reason of a freeze.
+const MaxFreezeReason = 240
+
 // Frozen says why and until when nothing that a mount leased is destroyed. What has ended stays dead to
 // its holders.
 type Frozen struct {
