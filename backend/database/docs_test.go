@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leasehold/leasehold/backend/database/dbtest"
 	"github.com/leasehold/leasehold/backend/database/statement"
 )
 
@@ -59,8 +60,9 @@ func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
 			l := m.issue("app")
 			must(t, l.create(t.Context()))
 			must(t, l.renew(t.Context()))
+			var s *dbtest.Session
 			if custom == "" {
-				s := l.session()
+				s = l.session()
 				if _, err := s.ExecContext(t.Context(), own); err != nil {
 					t.Fatalf("%s: %v", own, err)
 				}
@@ -68,6 +70,9 @@ func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
 			must(t, l.destroy(t.Context()))
 			l.wantRefused()
 			l.wantLiving(false)
+			if s != nil && s.PingContext(t.Context()) == nil {
+				t.Error("a session outlived its login")
+			}
 			must(t, l.destroy(t.Context()))
 		}
 	})

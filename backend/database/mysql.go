@@ -37,7 +37,7 @@ const (
 )
 
 // permanentNumbers are those of permissions, syntax and what else an operator must mend.
-var permanentNumbers = []uint16{1044, 1046, 1049, 1064, 1142, 1143, 1146, 1227, 1370, 1410, 1419, 1698, errBadAccountName}
+var permanentNumbers = []uint16{1044, 1046, 1049, 1064, 1095, 1142, 1143, 1146, 1227, 1370, 1410, 1419, 1698, errBadAccountName}
 
 func (mysqlDialect) judge(err error) verdict {
 	var e *mysql.MySQLError

@@ -171,16 +171,19 @@ func (p *postgres) disable(ctx context.Context, name string) (string, error) {
 		postgresSyntax.QuoteText(name)
 	err := p.work(ctx, name, look, func(conn *pgconn.PgConn, found string) error {
 		var member string
-		oid, member, _ = strings.Cut(found, " ")
-		// Nothing is lost if this commit is: it is repeated.
-		steps := []string{"SET LOCAL synchronous_commit = off", "ALTER ROLE " + quoted + " NOLOGIN"}
-		switch {
-		case oid == "":
-			steps = nil
-		case member != "true":
-			steps = append(steps, "GRANT "+quoted+" TO CURRENT_USER")
+		if oid, member, _ = strings.Cut(found, " "); oid == "" {
+			_, err := run(ctx, conn, "COMMIT")
+			return err
 		}
-		_, err := run(ctx, conn, append(steps, "COMMIT")...)
+		// Nothing is lost if this commit is: it is repeated.
+		_, err := run(ctx, conn, "SET LOCAL synchronous_commit = off", "ALTER ROLE "+quoted+" NOLOGIN", "COMMIT")
+		if err != nil || member == "true" {
+			return err
+		}
+		_, err = run(ctx, conn, "GRANT "+quoted+" TO CURRENT_USER")
+		if errors.As(err, new(*pgconn.PgError)) {
+			err = nil // what needs the membership will say so; that nobody can log in stands
+		}
 		return err
 	})
 	return oid, err
