@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/backend/approle"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/command"
 	"github.com/leasehold/leasehold/lessor/lessortest"
@@ -65,5 +67,36 @@ func TestHandoverBetweenTwoSteps(t *testing.T) {
 	}
 	if reserved != 1 {
 		t.Errorf("intents: got %d, want 1: %d %s", reserved, got.status, got.text)
+	}
+}
+
+// TestHandoverInTheMiddleOfALogin: a login that has taken a use of its secret_id is not begun again, which would take
+// another one; the caller is told that something may have happened. One that has taken nothing is.
+func TestHandoverInTheMiddleOfALogin(t *testing.T) {
+	r := newRigWith(t, lessortest.Options{Backends: []backend.Backend{approle.New()}})
+	want(t, "enable", r.root("POST", "sys/auth/machines", `{"type":"approle"}`), 204)
+	for role, c := range map[string]struct {
+		uses, first, second int
+	}{
+		"counted":   {2, 504, 200},
+		"uncounted": {0, 200, 200},
+	} {
+		path := "auth/machines/role/" + role
+		want(t, "role", r.root("POST", path, fmt.Sprintf(`{"secret_id_num_uses":%d}`, c.uses)), 204)
+		proof := fmt.Sprintf(`{"role_id":%q,"secret_id":%q}`, r.root("GET", path+"/role-id", "").data()["role_id"], r.root("POST", path+"/secret-id", "").data()["secret_id"])
+		refused := false
+		r.Proposer.Fault(func(cmd fsm.Command) lessortest.Fate {
+			if _, ok := cmd.(*command.CreateToken); ok && !refused {
+				refused = true
+				return lessortest.Refuse
+			}
+			return lessortest.Commit
+		})
+		first := r.call("PUT", "auth/machines/login", "", proof)
+		want(t, role+", when the leader changes", first, c.first)
+		want(t, role+", after that", r.call("PUT", "auth/machines/login", "", proof), c.second)
+		if c.uses > 0 { // one was taken by each
+			want(t, role+", used up", r.call("PUT", "auth/machines/login", "", proof), 400, "invalid role or secret ID")
+		}
 	}
 }

@@ -35,9 +35,12 @@ func (l *Lessor) Login(ctx context.Context, r Request) (*NewToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := method.Login(ctx, l.backendRequest(r))
+	req := l.backendRequest(r)
+	noted := &notingStore{Store: req.Store}
+	req.Store = noted
+	plan, err := method.Login(ctx, req)
 	if err != nil {
-		return nil, backendError(err)
+		return nil, noted.halfDone(backendError(err))
 	}
 	t, err := loginToken(r, plan)
 	if err != nil {
@@ -47,7 +50,7 @@ func (l *Lessor) Login(ctx context.Context, r Request) (*NewToken, error) {
 		Ttl: int64(plan.TTL), MountId: r.Mount.ID, MaxTtl: int64(plan.MaxTTL),
 	})
 	if err != nil {
-		return nil, err
+		return nil, noted.halfDone(err)
 	}
 	made.Warnings = append(slices.Clone(plan.Warnings), made.Warnings...)
 	return made, nil
