@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need from the distribution, if it is missing: curl; hvac, the Python client
 # of Vault, for Debian's own interpreter; strace, with which a test sees that appends are synced; the
-# servers of PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started.
+# servers of PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started;
+# the aws command, which checks the tests' stand-in for AWS.
 set -euo pipefail
 missing=()
 command -v curl >/dev/null || missing+=(curl)
@@ -9,6 +10,7 @@ command -v strace >/dev/null || missing+=(strace)
 [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -c 'import hvac' 2>/dev/null || missing+=(python3-hvac)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql-15)
 [[ -x /usr/sbin/mariadbd ]] || missing+=(mariadb-server-core)
+[[ -x /usr/bin/aws ]] || missing+=(awscli)
 ((${#missing[@]})) || exit 0
 sudo=""
 ((EUID == 0)) || sudo=sudo
