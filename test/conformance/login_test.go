@@ -263,6 +263,7 @@ func TestLockOutUnderARace(t *testing.T) {
 	}
 	right := request{method: "POST", path: "/v1/" + ann.path, token: anonymous, body: ann.params}
 	send(t, right).wantError(403, "permission denied")
+	time.Sleep(3500 * time.Millisecond)
 	eventually(t, 10*time.Second, "the right password lets ann in again", func() bool { return send(t, right).status == 200 })
 }
 
