@@ -23,6 +23,9 @@ rss() { # of each node, in MiB
 head() { printf '\n== %s\n' "$*"; }
 
 head "machine: $(nproc) cores, $(uname -sr), $(go version | cut -d' ' -f3), load $(cut -d' ' -f1 /proc/loadavg)"
+head "authorization, and a whole lookup request without the network: 1,000 policies of 100 rules each"
+go test -run=NONE -bench='Authorize|LookupOfAThousandPolicies' -benchtime=1s ./httpapi | grep Benchmark
+
 fresh
 head "leasehold bench ops -clients=64"
 "$LEASEHOLD_BIN" bench ops -clients=64 -duration=10s "${nodes[@]}"
