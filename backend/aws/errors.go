@@ -74,9 +74,8 @@ func newFailure(action string, err error, secrets []string) *failure {
 		if message = api.ErrorMessage(); slices.Contains(signatureCodes, f.code) {
 			message = ""
 		}
-		f.pause = askedPause(err)
-		if throttled(f.code) {
-			f.pause = max(f.pause, throttlePause)
+		if f.pause = askedPause(err); f.pause == 0 && throttled(f.code) {
+			f.pause = throttlePause
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		f.why = "AWS did not answer " + action + " in time"

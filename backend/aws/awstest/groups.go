@@ -10,14 +10,14 @@ func createGroup(c *call) (*element, *apiError) {
 	if c.account.groups[name] != nil {
 		return nil, errorf(http.StatusConflict, "EntityAlreadyExists", "Group with name %s already exists.", name)
 	}
-	g := &group{name: name, id: c.newID("AGPA"), created: c.now}
+	g := &group{account: c.account.id, name: name, id: c.newID("AGPA"), created: c.now}
 	c.account.groups[name] = g
 	return node("", g.element("Group")), nil
 }
 
 func (g *group) element(name string) *element {
 	return node(name, text("Path", "/"), text("GroupName", g.name), text("GroupId", g.id),
-		text("Arn", "arn:aws:iam::"+Account+":group/"+g.name), date("CreateDate", g.created))
+		text("Arn", "arn:aws:iam::"+g.account+":group/"+g.name), date("CreateDate", g.created))
 }
 
 func (c *call) group() (*group, *apiError) {

@@ -78,7 +78,7 @@ func createUser(c *call) (*element, *apiError) {
 	case c.view.users[strings.ToLower(name)] != nil:
 		return nil, errorf(http.StatusConflict, "EntityAlreadyExists", "User with name %s already exists.", name)
 	}
-	u := &user{name: name, path: path, id: c.newID("AIDA"), created: c.now, boundary: c.form.Get("PermissionsBoundary"), tags: tags}
+	u := &user{account: c.account.id, name: name, path: path, id: c.newID("AIDA"), created: c.now, boundary: c.form.Get("PermissionsBoundary"), tags: tags}
 	c.account.put(u)
 	return node("", u.element("User", true)), nil
 }
@@ -211,7 +211,7 @@ func deleteAccessKey(c *call) (*element, *apiError) {
 	return nil, nil
 }
 
-var policyARN = regexp.MustCompile(`^arn:aws:iam::(aws|` + Account + `):policy/[\w+=,.@/-]+$`)
+var policyARN = regexp.MustCompile(`^arn:aws:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$`)
 
 func attachUserPolicy(c *call) (*element, *apiError) {
 	u, failure := c.edit()

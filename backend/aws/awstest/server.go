@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// Account is the account that a server plays.
+// Account is the account that a server of New plays.
 const Account = "123456789012"
 
 // Operator is the user whose key New makes: it may do everything. All others may ask who they are.
@@ -73,12 +73,15 @@ type moment struct {
 }
 
 // New starts a server with an operator and no other user. Close ends it.
-func New() *Server {
-	s := &Server{account: newAccount(), healed: make(chan struct{}), pageSize: 100}
+func New() *Server { return NewAccount(Account) }
+
+// NewAccount is New for an account of twelve digits.
+func NewAccount(id string) *Server {
+	s := &Server{account: newAccount(id), healed: make(chan struct{}), pageSize: 100}
 	s.Key = s.newKey()
 	now := s.now()
 	s.account.put(&user{
-		name: Operator, path: "/", id: "AIDAOPERATOR00000001", created: now,
+		account: id, name: Operator, path: "/", id: "AIDAOPERATOR00000001", created: now,
 		keys: []accessKey{{Key: s.Key, created: now.Add(-24 * time.Hour)}},
 	})
 	s.srv = httptest.NewUnstartedServer(s)

@@ -10,6 +10,7 @@ import (
 
 // account is all that there is. Users and groups are replaced whole, so that a copy stays as it was.
 type account struct {
+	id       string
 	users    map[string]*user  // by lower-case name
 	groups   map[string]*group // by name
 	roles    map[string]Role   // by ARN
@@ -17,6 +18,7 @@ type account struct {
 }
 
 type user struct {
+	account        string
 	name, path, id string
 	created        time.Time
 	boundary       string
@@ -36,6 +38,7 @@ type accessKey struct {
 }
 
 type group struct {
+	account  string
 	name, id string
 	created  time.Time
 	attached []string
@@ -61,17 +64,17 @@ type session struct {
 	tags         map[string]string
 }
 
-func newAccount() *account {
-	return &account{users: map[string]*user{}, groups: map[string]*group{}, roles: map[string]Role{}, sessions: map[string]*session{}}
+func newAccount(id string) *account {
+	return &account{id: id, users: map[string]*user{}, groups: map[string]*group{}, roles: map[string]Role{}, sessions: map[string]*session{}}
 }
 
 func (a *account) clone() *account {
-	return &account{maps.Clone(a.users), maps.Clone(a.groups), maps.Clone(a.roles), maps.Clone(a.sessions)}
+	return &account{a.id, maps.Clone(a.users), maps.Clone(a.groups), maps.Clone(a.roles), maps.Clone(a.sessions)}
 }
 
 func (a *account) put(u *user) { a.users[strings.ToLower(u.name)] = u }
 
-func (u *user) arn() string { return "arn:aws:iam::" + Account + ":user" + u.path + u.name }
+func (u *user) arn() string { return "arn:aws:iam::" + u.account + ":user" + u.path + u.name }
 
 func (u *user) clone() *user {
 	c := *u
@@ -89,7 +92,7 @@ func (s *Server) AddGroup(name string, inline map[string]string, attached ...str
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account = s.account.clone()
-	s.account.groups[name] = &group{name: name, id: s.newID("AGPA"), created: s.now(), inline: inline, attached: attached}
+	s.account.groups[name] = &group{account: s.account.id, name: name, id: s.newID("AGPA"), created: s.now(), inline: inline, attached: attached}
 }
 
 // AddRole makes a role that may be assumed.
@@ -105,7 +108,7 @@ func (s *Server) AddUser(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account = s.account.clone()
-	s.account.put(&user{name: name, path: "/", id: s.newID("AIDA"), created: s.now(), keys: []accessKey{{Key: s.newKey(), created: s.now()}}})
+	s.account.put(&user{account: s.account.id, name: name, path: "/", id: s.newID("AIDA"), created: s.now(), keys: []accessKey{{Key: s.newKey(), created: s.now()}}})
 }
 
 // Clutter gives a user everything that no API call of a lease's making does: a password, a device,

@@ -14,7 +14,7 @@ import (
 const MFACode = "123456"
 
 func getCallerIdentity(c *call) (*element, *apiError) {
-	return node("", text("Arn", c.caller.arn), text("UserId", c.caller.id), text("Account", Account)), nil
+	return node("", text("Arn", c.caller.arn), text("UserId", c.caller.id), text("Account", c.account.id)), nil
 }
 
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
@@ -45,12 +45,12 @@ func getFederationToken(c *call) (*element, *apiError) {
 	if !sessionName.MatchString(name) || len(name) > 32 {
 		return nil, errorf(http.StatusBadRequest, "ValidationError", "the name is not valid")
 	}
-	arn := "arn:aws:sts::" + Account + ":federated-user/" + name
+	arn := "arn:aws:sts::" + c.account.id + ":federated-user/" + name
 	t, failure := c.newSession(arn, 12*time.Hour, 36*time.Hour)
 	if failure != nil {
 		return nil, failure
 	}
-	return node("", t.element(), node("FederatedUser", text("Arn", arn), text("FederatedUserId", Account+":"+name))), nil
+	return node("", t.element(), node("FederatedUser", text("Arn", arn), text("FederatedUserId", c.account.id+":"+name))), nil
 }
 
 func getSessionToken(c *call) (*element, *apiError) {
