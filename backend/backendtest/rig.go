@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/backend"
+	"github.com/leasehold/leasehold/lease"
 )
 
 const (
@@ -28,6 +29,8 @@ type rig struct {
 	*Harness
 	target    backend.Target
 	clock     time.Time
+	cluster   string // short ID of a cluster of the rig's own
+	mark      string // of that cluster; what bears it, this test has made
 	fence     atomic.Uint64
 	hanging   bool
 	cancelled bool
@@ -38,7 +41,11 @@ func newRig(t *testing.T, h *Harness) *rig {
 	if !ok {
 		t.Fatalf("%T is no backend.Target", h.Backend)
 	}
-	return &rig{T: t, Harness: h, target: target, clock: time.Now().Truncate(time.Second)}
+	cluster := "suite-" + strings.ToLower(rand.Text()[:8])
+	return &rig{
+		T: t, Harness: h, target: target, clock: time.Now().Truncate(time.Second),
+		cluster: cluster, mark: backend.Mark(cluster),
+	}
 }
 
 // credential is what the lessor knows of one lease.
@@ -51,6 +58,7 @@ type credential struct {
 	attempt    int
 	expire     time.Time
 	internal   []byte
+	fence      uint64 // of all calls; 0: each call has a higher one than those before
 }
 
 func (c *credential) extend(d time.Duration) {
@@ -61,6 +69,7 @@ func (c *credential) extend(d time.Duration) {
 func (r *rig) prepare() *credential {
 	r.Helper()
 	req := r.Request()
+	req.Cluster = r.cluster
 	plan, err := r.Backend.Prepare(context.Background(), req)
 	if err != nil {
 		r.Fatalf("prepare: %v", err)
@@ -68,12 +77,34 @@ func (r *rig) prepare() *credential {
 	if !plan.Target {
 		r.Fatalf("prepare: the plan has no target")
 	}
-	random := rand.Text()[:24]
+	random := randomPart()
+	name := plan.ExternalName
+	if name == nil {
+		name = backend.DefaultName
+	}
 	return &credential{
 		request: req, plan: plan, leaseID: req.Mount.Path + plan.Path + "/" + random,
-		name: "lh-suite-" + strings.ToLower(random), generation: 1,
+		name: name(r.mark, random), generation: 1,
 		expire: r.clock.Add(time.Hour), internal: plan.Internal,
 	}
+}
+
+// randomPart is the random part of a lease ID: letters of both cases and digits.
+func randomPart() string {
+	upper, lower := rand.Text(), strings.ToLower(rand.Text())
+	part := make([]byte, lease.RandomLen)
+	for i := range part {
+		part[i] = [2]string{upper, lower}[i%2][i]
+	}
+	return string(part)
+}
+
+// index is the fencing index of the next call about c.
+func (r *rig) index(c *credential) uint64 {
+	if c.fence != 0 {
+		return c.fence
+	}
+	return r.fence.Add(1)
 }
 
 // call runs fn under the deadline that the state of the test asks for.
@@ -103,7 +134,7 @@ func (r *rig) create(c *credential) error {
 	return r.call(func(ctx context.Context) error {
 		made, err := r.target.Create(ctx, &backend.Intent{
 			LeaseID: c.leaseID, ExternalName: c.name, Role: c.plan.Role, Generation: c.generation,
-			Fence: r.fence.Add(1), TTL: c.expire.Sub(r.clock), ExpireTime: c.expire,
+			Fence: r.index(c), TTL: c.expire.Sub(r.clock), ExpireTime: c.expire,
 			Internal: c.plan.Internal, Request: c.request,
 		})
 		if err != nil {
@@ -123,7 +154,7 @@ func (r *rig) renew(c *credential) error {
 	return r.call(func(ctx context.Context) error {
 		ttl, err := r.target.Renew(ctx, &backend.Renewal{
 			LeaseID: c.leaseID, ExternalName: c.name, Role: c.plan.Role, Mount: c.request.Mount,
-			Generation: c.generation + 1, Fence: r.fence.Add(1), TTL: c.expire.Sub(r.clock),
+			Generation: c.generation + 1, Fence: r.index(c), TTL: c.expire.Sub(r.clock),
 			ExpireTime: c.expire, Internal: c.internal, Store: c.request.Store,
 		})
 		if err == nil && (ttl < 0 || ttl > c.expire.Sub(r.clock)) {
@@ -138,7 +169,7 @@ func (r *rig) destroy(c *credential) error {
 	return r.call(func(ctx context.Context) error {
 		return r.target.Destroy(ctx, &backend.Destruction{
 			LeaseID: c.leaseID, ExternalName: c.name, Role: c.plan.Role, Mount: c.request.Mount,
-			Generation: c.generation, Fence: r.fence.Add(1), Attempt: c.attempt,
+			Generation: c.generation, Fence: r.index(c), Attempt: c.attempt,
 			ExpireTime: c.expire, Internal: c.internal, Store: c.request.Store,
 		})
 	})
@@ -178,6 +209,27 @@ func (r *rig) wantLiving(c *credential, want int) {
 	if got != want {
 		slices.Sort(living)
 		r.Errorf("%s lives %d times at the target, want %d; it has %q", c.name, got, want, living)
+	}
+}
+
+// wantExactly asks the target itself, and the backend's inventory, for all that this test has made.
+func (r *rig) wantExactly(when string, living ...*credential) {
+	r.Helper()
+	want := make([]string, 0, len(living))
+	for _, c := range living {
+		want = append(want, c.name)
+	}
+	slices.Sort(want)
+	got := slices.DeleteFunc(slices.Clone(r.Living()), func(name string) bool { return !strings.Contains(name, r.mark) })
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		r.Errorf("%s: the target holds %q, want exactly %q", when, got, want)
+	}
+	if _, ok := r.target.(backend.Inventory); !ok {
+		return
+	}
+	if names := r.inventoryNames(r.mark); !slices.Equal(names, want) {
+		r.Errorf("%s: the inventory names %q, want exactly %q", when, names, want)
 	}
 }
 

@@ -1,7 +1,9 @@
 // Package backendtest holds the conformance suite for backends with a target. A backend that
 // passes it can be trusted with the order of durable steps that package backend describes: its
 // Create may be repeated, its Destroy may come twice, late, or for something that was never made,
-// and whatever goes wrong half-way, a later Destroy leaves nothing behind.
+// and whatever goes wrong half-way, a later Destroy leaves nothing behind. After any sequence of
+// faults and retries the target holds exactly what the living leases stand for, and the backend's
+// Inventory, if it has one, names exactly that.
 //
 // A backend's own test is a harness that knows how to ask the target what lives there and how to
 // break it:
@@ -13,6 +15,8 @@ package backendtest
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,15 +34,19 @@ const (
 	LoseAnswer                  // all was done, and the answer is lost
 	HangBefore                  // no answer, and nothing was done
 	HangAfter                   // no answer, and all was done
+	// The rest is for harnesses that name them in Also.
+	FailAfter // an error, and all was done
+	Twice     // what is sent arrives twice, and the second answer comes back
 )
 
 func (f Fault) String() string {
 	return [...]string{"", "error before the work", "half of the steps", "answer lost",
-		"hang before the work", "hang after the work"}[f]
+		"hang before the work", "hang after the work", "error after the work", "everything arrives twice"}[f]
 }
 
 func (f Fault) hangs() bool { return f == HangBefore || f == HangAfter }
 
+// faults are those that every harness can plant.
 var faults = []Fault{FailBefore, FailHalf, LoseAnswer, HangBefore, HangAfter}
 
 // Harness is a backend with a target of its own behind it.
@@ -58,6 +66,14 @@ type Harness struct {
 	Until func(externalName string) time.Time
 	// Secrets must not appear in any error.
 	Secrets []string
+	// Also lists the faults beyond the first five that Plant can make.
+	Also []Fault
+	// FailAt lets the step-th request that reaches the target from now on fail, counted from 1, and lets
+	// all others pass, until Heal is called. reached reports whether there were so many. With it each
+	// call is cut off at every one of its steps. Nil: a call is one step.
+	FailAt func(step int) (reached func() bool)
+	// Fenced says that the target refuses calls with a smaller fencing index than it has seen for a name.
+	Fenced bool
 }
 
 // Run runs the suite. open is called for each test with its own t.
@@ -76,14 +92,40 @@ func Run(t *testing.T, open func(t *testing.T) *Harness) {
 		{"two nodes destroy at once", testDestroyTogether},
 		{"many at once", testMany},
 		{"a cancelled call does nothing", testCancelled},
+		{"names", testNames},
+		{"faults and retries in any order", testHistory},
+		{"everything arrives twice", offered(Twice, testArrivesTwice)},
+		{"a stale call does nothing", testStale},
+		{"create/cut at each step", testCreateCut},
+		{"renew/cut at each step", testRenewCut},
+		{"destroy/cut at each step", testDestroyCut},
+		{"inventory/names of what lives", listed(testInventory)},
+		{"inventory/stops when it is told to", listed(testInventoryStops)},
+		{"inventory/what it lists can be destroyed", listed(testInventoryDestroys)},
+		{"inventory/" + FailBefore.String(), listed(func(r *rig) { testInventoryFault(r, FailBefore) })},
+		{"inventory/" + HangBefore.String(), listed(func(r *rig) { testInventoryFault(r, HangBefore) })},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(newRig(t, open(t))) })
 	}
-	for _, fault := range faults {
-		t.Run("create/"+fault.String(), func(t *testing.T) { testCreateFault(newRig(t, open(t)), fault) })
-		t.Run("renew/"+fault.String(), func(t *testing.T) { testRenewFault(newRig(t, open(t)), fault) })
-		t.Run("destroy/"+fault.String(), func(t *testing.T) { testDestroyFault(newRig(t, open(t)), fault) })
+	for _, fault := range append(slices.Clone(faults), FailAfter) {
+		for name, test := range map[string]func(*rig, Fault){
+			"create": testCreateFault, "renew": testRenewFault, "destroy": testDestroyFault,
+		} {
+			t.Run(name+"/"+fault.String(), func(t *testing.T) {
+				offered(fault, func(r *rig) { test(r, fault) })(newRig(t, open(t)))
+			})
+		}
+	}
+}
+
+// offered skips a test of a fault that the harness cannot plant.
+func offered(fault Fault, test func(*rig)) func(*rig) {
+	return func(r *rig) {
+		if !slices.Contains(faults, fault) && !slices.Contains(r.Also, fault) {
+			r.Skipf("the harness does not plant the fault %q", fault)
+		}
+		test(r)
 	}
 }
 
@@ -99,6 +141,19 @@ func testRoute(r *rig) {
 	}
 	if r.Backend.Type() == "" {
 		r.Errorf("the backend has no type")
+	}
+}
+
+// Two leases share no name, and the mark tells whose it is.
+func testNames(r *rig) {
+	a, b := r.prepare(), r.prepare()
+	if a.name == b.name {
+		r.Errorf("two leases have the name %q", a.name)
+	}
+	for _, c := range []*credential{a, b} {
+		if !strings.Contains(c.name, r.mark) {
+			r.Errorf("the name %q does not hold the mark %q", c.name, r.mark)
+		}
 	}
 }
 

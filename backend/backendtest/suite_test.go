@@ -2,8 +2,6 @@ package backendtest_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,109 +14,28 @@ import (
 	"github.com/leasehold/leasehold/lease"
 )
 
-// A checker that misses a bug is worse than none. Each bug here is planted in a backend that
-// passes, and the suite must fail with it; since a failing test cannot be caught from within, the
-// suite runs in a process of its own.
-var bugs = map[string]struct {
-	plant func(*fake.Backend) backend.Backend
-	test  string // the test of the suite that must fail
-}{
-	"absent is an error": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, destroy: func(ctx context.Context, d *backend.Destruction) error {
-				if len(b.Living()) == 0 {
-					return errors.New("no such thing")
-				}
-				return b.Destroy(ctx, d)
-			}}
-		}, "destroy_what_was_never_made"},
-	"failures are swallowed": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, destroy: func(ctx context.Context, d *backend.Destruction) error {
-				b.Destroy(ctx, d)
-				return nil
-			}}
-		}, "destroy/error_before_the_work"},
-	"a passing failure is permanent": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, destroy: func(ctx context.Context, d *backend.Destruction) error {
-				if err := b.Destroy(ctx, d); err != nil {
-					return backend.Permanent(err)
-				}
-				return nil
-			}}
-		}, "destroy/answer_lost"},
-	"destroy needs what only create knows": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, destroy: func(ctx context.Context, d *backend.Destruction) error {
-				if string(d.Internal) == "fake:planned" {
-					return nil
-				}
-				return b.Destroy(ctx, d)
-			}}
-		}, "destroy_with_what_the_intent_kept"},
-	"create cannot be repeated": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, create: func(ctx context.Context, in *backend.Intent) (*backend.Created, error) {
-				for _, name := range b.Living() {
-					if name == in.ExternalName {
-						return nil, errors.New("exists already")
-					}
-				}
-				return b.Create(ctx, in)
-			}}
-		}, "everything_twice"},
-	"the deadline is ignored": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, create: func(ctx context.Context, in *backend.Intent) (*backend.Created, error) {
-				return b.Create(context.WithoutCancel(ctx), in)
-			}}
-		}, "create/hang_before_the_work"},
-	"renewals do not reach the target": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, renew: func(context.Context, *backend.Renewal) (time.Duration, error) { return 0, nil }}
-		}, "create,_renew,_destroy"},
-	"renew revives": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, renew: func(ctx context.Context, r *backend.Renewal) (time.Duration, error) {
-				made, err := b.Create(ctx, &backend.Intent{
-					ExternalName: r.ExternalName, Fence: r.Fence, TTL: r.TTL, ExpireTime: r.ExpireTime,
-					Request: &backend.Request{Mount: r.Mount},
-				})
-				if err != nil {
-					return 0, err
-				}
-				return made.TTL, nil
-			}}
-		}, "renew_does_not_revive"},
-	"a passing failure ends renewability": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, renew: func(ctx context.Context, r *backend.Renewal) (time.Duration, error) {
-				ttl, err := b.Renew(ctx, r)
-				if err != nil {
-					err = backend.ErrRefused
-				}
-				return ttl, err
-			}}
-		}, "renew/error_before_the_work"},
-	"errors tell secrets": {
-		func(b *fake.Backend) backend.Backend {
-			return broken{Backend: b, create: func(ctx context.Context, in *backend.Intent) (*backend.Created, error) {
-				made, err := b.Create(ctx, in)
-				if err != nil {
-					err = fmt.Errorf("with password canary: %w", err)
-				}
-				return made, err
-			}}
-		}, "create/half_of_the_steps"},
-}
-
 // broken is the fake with some methods replaced.
 type broken struct {
 	*fake.Backend
 	create  func(context.Context, *backend.Intent) (*backend.Created, error)
 	renew   func(context.Context, *backend.Renewal) (time.Duration, error)
 	destroy func(context.Context, *backend.Destruction) error
+	prepare func(context.Context, *backend.Request) (*backend.Plan, error)
+	list    func(context.Context, *backend.InventoryRequest, func(backend.Item) error) error
+}
+
+func (b broken) Prepare(ctx context.Context, req *backend.Request) (*backend.Plan, error) {
+	if b.prepare == nil {
+		return b.Backend.Prepare(ctx, req)
+	}
+	return b.prepare(ctx, req)
+}
+
+func (b broken) Inventory(ctx context.Context, r *backend.InventoryRequest, fn func(backend.Item) error) error {
+	if b.list == nil {
+		return b.Backend.Inventory(ctx, r, fn)
+	}
+	return b.list(ctx, r, fn)
 }
 
 func (b broken) Create(ctx context.Context, in *backend.Intent) (*backend.Created, error) {
@@ -188,7 +105,19 @@ func harness(b *fake.Backend) *backendtest.Harness {
 				backendtest.LoseAnswer: {Stage: fake.After},
 				backendtest.HangBefore: {Until: never},
 				backendtest.HangAfter:  {Until: never, Stage: fake.After},
+				backendtest.FailAfter:  {Stage: fake.After},
+				backendtest.Twice:      {Stage: fake.Twice},
 			}[f])
+		},
+		Also:   []backendtest.Fault{backendtest.FailAfter, backendtest.Twice},
+		Fenced: true,
+		FailAt: func(step int) func() bool {
+			if step > int(fake.After)+1 { // the stages of a call are its steps
+				return func() bool { return false }
+			}
+			before := len(b.Calls(""))
+			b.Inject(fake.Fault{Stage: fake.Stage(step - 1), Times: 1})
+			return func() bool { return len(b.Calls("")) > before }
 		},
 	}
 }

@@ -8,7 +8,8 @@
 //	release := b.Hang(fake.Destroy)                                  // until released or cancelled
 //	err := b.Wait(ctx, func(calls []fake.Call) bool { return len(calls) == 3 })
 //
-// It records every call and knows what lives at its target. It reads no clock and starts no
+// It records every call and knows what lives at its target; Add and Remove change that behind the engine's
+// back, for tests of inventories. It reads no clock and starts no
 // goroutine, so it works inside testing/synctest. A Backend is safe for concurrent use.
 package fake
 
@@ -46,6 +47,8 @@ type thing struct {
 	login, grants bool
 	secrets       int // how often its secret was made
 	until         time.Time
+	created       time.Time
+	role          string
 }
 
 // New makes a Backend with an empty target.
@@ -131,7 +134,10 @@ func (b *Backend) Create(ctx context.Context, in *backend.Intent) (*backend.Crea
 	err := b.do(ctx, call, func(half bool) error {
 		t := b.things[in.ExternalName]
 		if t == nil {
-			t = &thing{}
+			t = &thing{role: in.Role}
+			if !in.ExpireTime.IsZero() {
+				t.created = in.ExpireTime.Add(-in.TTL)
+			}
 			b.things[in.ExternalName] = t
 		}
 		t.login, t.until = true, in.ExpireTime

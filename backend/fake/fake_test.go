@@ -29,17 +29,34 @@ func TestConformance(t *testing.T) {
 			Until:  b.Until,
 			Heal:   b.Heal,
 			Forget: func() {},
-			Plant: func(f backendtest.Fault) {
-				b.Inject(map[backendtest.Fault]fake.Fault{
-					backendtest.FailBefore: {},
-					backendtest.FailHalf:   {Stage: fake.Half},
-					backendtest.LoseAnswer: {Stage: fake.After},
-					backendtest.HangBefore: {Until: never},
-					backendtest.HangAfter:  {Until: never, Stage: fake.After},
-				}[f])
-			},
+			Plant:  func(f backendtest.Fault) { plant(b, f, never) },
+			Also:   []backendtest.Fault{backendtest.FailAfter, backendtest.Twice},
+			FailAt: func(step int) func() bool { return failAt(b, step) },
+			Fenced: true,
 		}
 	})
+}
+
+func plant(b *fake.Backend, f backendtest.Fault, never <-chan struct{}) {
+	b.Inject(map[backendtest.Fault]fake.Fault{
+		backendtest.FailBefore: {},
+		backendtest.FailHalf:   {Stage: fake.Half},
+		backendtest.LoseAnswer: {Stage: fake.After},
+		backendtest.FailAfter:  {Stage: fake.After},
+		backendtest.Twice:      {Stage: fake.Twice},
+		backendtest.HangBefore: {Until: never},
+		backendtest.HangAfter:  {Until: never, Stage: fake.After},
+	}[f])
+}
+
+// failAt takes the stages of a call for its steps.
+func failAt(b *fake.Backend, step int) (reached func() bool) {
+	if step > int(fake.After)+1 {
+		return func() bool { return false }
+	}
+	before := len(b.Calls(""))
+	b.Inject(fake.Fault{Stage: fake.Stage(step - 1), Times: 1})
+	return func() bool { return len(b.Calls("")) > before }
 }
 
 func destruction(name string, fence uint64) *backend.Destruction {
@@ -170,5 +187,46 @@ func TestConfigIsKeptInTheStore(t *testing.T) {
 	}
 	if resp, err := call(backend.Read, nil); resp != nil || err != nil {
 		t.Errorf("read after delete: got %v, %v; want nothing", resp, err)
+	}
+}
+
+func TestInventoryTellsWhatIsThere(t *testing.T) {
+	b, ctx := fake.New(), context.Background()
+	end, at := time.Unix(1_800_000_000, 0), time.Unix(1_700_000_000, 0)
+	in := &backend.Intent{ExternalName: "lh-a-1", Role: "ci", TTL: time.Hour, ExpireTime: end, Request: &backend.Request{Mount: mount}}
+	if _, err := b.Create(ctx, in); err != nil {
+		t.Fatal(err)
+	}
+	b.Add("lh-a-0", at)
+	b.Add("lh-b-0", at)
+	ask := &backend.InventoryRequest{Mount: mount, Mark: "lh-a"}
+	list := func() (items []backend.Item) {
+		t.Helper()
+		err := b.Inventory(ctx, ask, func(item backend.Item) error {
+			items = append(items, item)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return items
+	}
+	want := []backend.Item{
+		{ExternalName: "lh-a-0", Internal: []byte("fake:created:lh-a-0"), Created: at},
+		{ExternalName: "lh-a-1", Internal: []byte("fake:created:lh-a-1"), Role: "ci", Created: end.Add(-time.Hour)},
+	}
+	if got := list(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if !b.Remove("lh-a-1") || b.Remove("lh-a-1") || len(list()) != 1 {
+		t.Errorf("after Remove: %+v, want one item and a thing that is removed once", list())
+	}
+	b.Inject(fake.Fault{Action: fake.Inventory, Stage: fake.After})
+	err := b.Inventory(ctx, ask, func(backend.Item) error {
+		t.Error("an item of an answer that was lost")
+		return nil
+	})
+	if !errors.Is(err, fake.ErrDown) || len(b.Calls(fake.Inventory)) == 0 {
+		t.Errorf("got %v, %d calls; want %v", err, len(b.Calls(fake.Inventory)), fake.ErrDown)
 	}
 }

@@ -17,6 +17,8 @@ const (
 	Create  Action = "create"
 	Renew   Action = "renew"
 	Destroy Action = "destroy"
+	// Inventory is one call for the whole inventory.
+	Inventory Action = "inventory"
 )
 
 // Stage is the point of a call at which a fault strikes.
@@ -25,8 +27,9 @@ type Stage uint8
 // The stages.
 const (
 	Before Stage = iota // nothing is done
-	Half                // half of the steps are done (as Before for Renew, which has one step)
+	Half                // half of the steps are done (as Before for Renew and Inventory, which have one step)
 	After               // all is done, the answer is lost
+	Twice               // all is done, as the call arrives twice, and the second answer comes back
 )
 
 // Errors of the target.
@@ -157,6 +160,9 @@ func (b *Backend) do(ctx context.Context, call Call, work func(half bool) error)
 	}
 	if err := b.work(call, fault, work); err != nil {
 		return err
+	}
+	if fault != nil && fault.Stage == Twice {
+		return b.work(call, fault, work)
 	}
 	if fault != nil && fault.Stage != Before {
 		return fault.strike(ctx)
