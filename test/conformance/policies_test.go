@@ -12,7 +12,9 @@ import (
 func TestClientsDenials(t *testing.T) {
 	withEach(t, func(t *testing.T, at func(int) sdk) {
 		base := mount(t, "kv", nil)
-		call(t, "PUT", base+"/there", map[string]any{"a": 1}).want(204)
+		for _, there := range []string{"/there", "/read/there"} {
+			call(t, "PUT", base+there, map[string]any{"a": 1}).want(204)
+		}
 		name := policy(t, strings.ReplaceAll(`
 			path "BASE/read/*" { capabilities = ["read"] }
 			path "BASE/there"  { capabilities = ["create"] }
@@ -30,8 +32,10 @@ func TestClientsDenials(t *testing.T) {
 			path, missing string
 			data          map[string]any
 		}{
-			{base + "/x", `no policy has a rule for "BASE/x", which needs create`, value},
-			{base + "/read/x", `the policy rule for "BASE/read/*" does not grant create on "BASE/read/x"`, value},
+			{base + "/x", `no policy has a rule for "BASE/x", which needs create,update`, value},
+			// Who may neither create nor update is not told which it would be.
+			{base + "/read/x", `the policy rule for "BASE/read/*" does not grant create,update on "BASE/read/x"`, value},
+			{base + "/read/there", `the policy rule for "BASE/read/*" does not grant create,update on "BASE/read/there"`, value},
 			{base + "/there", `the policy rule for "BASE/there" does not grant update on "BASE/there"`, value},
 			{base + "/new/x", `the policy rule for "BASE/new/*" does not grant create on "BASE/new/x"`, value},
 			{base + "/not/x", `the policy rule for "BASE/not/*" denies "BASE/not/x"`, value},
