@@ -205,7 +205,7 @@ func (i *issue) ttl(intent *lease.Lease, now lease.Time) (time.Duration, *lease.
 }
 
 func (i *issue) callCreate(ctx context.Context, le *lease.Lease, ttl time.Duration) (*backend.Created, error) {
-	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
+	ctx, cancel := context.WithTimeout(ctx, i.l.createTimeout)
 	defer cancel()
 	made, err := i.target.Create(ctx, &backend.Intent{
 		LeaseID: le.ID, ExternalName: le.ExternalName, Role: le.Role, Generation: le.Generation, Fence: le.Fence,

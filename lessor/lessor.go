@@ -50,7 +50,8 @@ type Config struct {
 	Rand     io.Reader    // nil: crypto/rand. Must be safe for concurrent use
 	Log      *slog.Logger // nil: none
 	DevMode  bool         // passed on to backends
-	// IntentDeadline: zero means DefaultIntentDeadline. It must exceed the time a target may take.
+	// IntentDeadline: zero means DefaultIntentDeadline. A target that makes a credential gets half of
+	// it at most, so that nothing is made after the intent has come due.
 	IntentDeadline time.Duration
 }
 
@@ -66,6 +67,7 @@ type Lessor struct {
 	log            *slog.Logger
 	devMode        bool
 	intentDeadline time.Duration
+	createTimeout  time.Duration // bounds the call to a target that makes a credential
 
 	ring  atomic.Pointer[openRing]
 	turns *turns
@@ -88,6 +90,7 @@ func New(c Config) *Lessor {
 	if l.intentDeadline == 0 {
 		l.intentDeadline = DefaultIntentDeadline
 	}
+	l.createTimeout = min(targetTimeout, l.intentDeadline/2)
 	return l
 }
 

@@ -77,7 +77,7 @@ func (i *issue) repeatable() (*lease.Lease, lease.Time, error) {
 		return nil, 0, lease.Errorf(lease.Conflict, "this Idempotency-Key has made the lease %q, which %s", i.id, why)
 	}
 	switch {
-	case standing == lease.Pending && le.Remaining(now) < targetTimeout:
+	case standing == lease.Pending && le.Remaining(now) < i.l.createTimeout:
 		return conflict("is being given up: use another key")
 	case standing == lease.Pending:
 	case standing != lease.Active:

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/leasehold/leasehold/lessor"
 )
 
 // Config is every setting of the server. Settings lists the same by name: what is in one is in the
@@ -19,6 +21,7 @@ type Config struct {
 	AllowPlaintextNetwork  bool
 	MaxClockSkew           time.Duration
 	ForwardHold            time.Duration
+	IntentDeadline         time.Duration
 	LogLevel               string
 	LogFormat              string
 
@@ -61,6 +64,7 @@ var settings = []setting{
 	{"allow_plaintext_network", func(c *Config) any { return &c.AllowPlaintextNetwork }, "listen on other than loopback addresses without TLS"},
 	{"max_clock_skew", func(c *Config) any { return &c.MaxClockSkew }, "how far apart the nodes' clocks may be and still agree"},
 	{"forward_hold", func(c *Config) any { return &c.ForwardHold }, "how long a request waits for a leader"},
+	{"intent_deadline", func(c *Config) any { return &c.IntentDeadline }, "after it the leader destroys what may have come of an issue that was never completed"},
 	{"log_level", func(c *Config) any { return &c.LogLevel }, "debug, info, warn or error"},
 	{"log_format", func(c *Config) any { return &c.LogFormat }, "text or json"},
 	{"listener.address", func(c *Config) any { return &c.Listener.Address }, "where the API listens"},
@@ -96,6 +100,7 @@ func defaultConfig() Config {
 	c.ClusterName = "leasehold"
 	c.LogLevel, c.LogFormat = "info", "text"
 	c.MaxClockSkew, c.ForwardHold = 2*time.Second, 1500*time.Millisecond
+	c.IntentDeadline = lessor.DefaultIntentDeadline
 	c.Listener.Address, c.Listener.ClusterAddress = "127.0.0.1:8200", "127.0.0.1:8201"
 	c.Storage.Path = "/var/lib/leasehold"
 	c.Storage.HeartbeatTimeout, c.Storage.ElectionTimeout = 500*time.Millisecond, 500*time.Millisecond

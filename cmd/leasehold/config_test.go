@@ -81,6 +81,8 @@ func TestEveryFault(t *testing.T) {
 		{"skew", func(c *Config) { c.MaxClockSkew = -time.Second }, "max_clock_skew -1s is too short", "at least"},
 		{"hold", func(c *Config) { c.ForwardHold = 0 }, "forward_hold 0s is too short", "at least"},
 		{"long hold", func(c *Config) { c.ForwardHold = time.Minute }, "forward_hold 1m0s is too long", "at most 30s"},
+		{"short intents", func(c *Config) { c.IntentDeadline = 4999 * time.Millisecond }, "intent_deadline 4.999s is out of range", "use 5s to 10m0s"},
+		{"long intents", func(c *Config) { c.IntentDeadline = 10*time.Minute + 1 }, "intent_deadline 10m0.000000001s is out of range", "use 5s to 10m0s"},
 		{"no key", func(c *Config) { c.Seal.KeyFile = "" }, "seal.key_file is missing", "head -c 32 /dev/urandom | base64"},
 		{"key beside the data", func(c *Config) { c.Storage.Path, c.Seal.KeyFile = "/var/lib/lh", "/var/lib/lh/../lh/k" }, `seal.key_file "/var/lib/lh/../lh/k" lies in storage.path`, "keep it elsewhere"},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, `log_level "loud" is unknown`, "debug, info, warn or error"},

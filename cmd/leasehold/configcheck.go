@@ -196,6 +196,7 @@ func inside(dir, path string) bool {
 
 func (c *checker) times() {
 	const least, longestHold = 5 * time.Millisecond, 30 * time.Second
+	const leastIntent, longestIntent = 5 * time.Second, 10 * time.Minute
 	s := c.Storage
 	for _, d := range []struct {
 		key   string
@@ -215,6 +216,10 @@ func (c *checker) times() {
 	}
 	if c.ForwardHold > longestHold {
 		c.fault("forward_hold", "%s is too long, callers would think the node dead: at most %s", c.ForwardHold, longestHold)
+	}
+	if c.IntentDeadline < leastIntent || c.IntentDeadline > longestIntent {
+		c.fault("intent_deadline", "%s is out of range: a target gets up to half of it, at most 30s, to make a credential; use %s to %s",
+			c.IntentDeadline, leastIntent, longestIntent)
 	}
 	if s.HeartbeatTimeout < least {
 		return // the others follow from it

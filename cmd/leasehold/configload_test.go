@@ -20,6 +20,7 @@ bootstrap_root_token = "t"
 allow_plaintext_network = true
 max_clock_skew = "3s"
 forward_hold = 2
+intent_deadline = "1m30s"
 log_level = "warn"
 log_format = "json"
 listener "tcp" {
@@ -50,7 +51,7 @@ seal "static" {
 const everyJSON = `{
   "node_id": "h1", "cluster_name": "blue", "api_addr": "https://n1.test:443", "cluster_addr": "n1.test:8201",
   "bootstrap_expect": 3, "bootstrap_root_token": "t", "allow_plaintext_network": true, "max_clock_skew": "3s",
-  "forward_hold": 2, "log_level": "warn", "log_format": "json",
+  "forward_hold": 2, "intent_deadline": "90s", "log_level": "warn", "log_format": "json",
   "listener": {"tcp": {"address": "0.0.0.0:1", "cluster_address": "0.0.0.0:2"}},
   "storage": {"raft": {"path": "/data", "heartbeat_timeout": "600ms", "election_timeout": "700ms",
     "leader_lease_timeout": "550ms", "commit_timeout": "30ms", "snapshot_interval": 60, "snapshot_threshold": 10,
@@ -65,7 +66,8 @@ func every() Config {
 	c := Config{
 		NodeID: "h1", ClusterName: "blue", APIAddr: "https://n1.test:443", ClusterAddr: "n1.test:8201", BootstrapExpect: 3,
 		BootstrapRootToken: "t", AllowPlaintextNetwork: true, MaxClockSkew: 3 * time.Second, ForwardHold: 2 * time.Second,
-		LogLevel: "warn", LogFormat: "json",
+		IntentDeadline: 90 * time.Second,
+		LogLevel:       "warn", LogFormat: "json",
 	}
 	c.Listener.Address, c.Listener.ClusterAddress = "0.0.0.0:1", "0.0.0.0:2"
 	c.Storage.Path, c.Storage.HeartbeatTimeout, c.Storage.ElectionTimeout = "/data", 600*time.Millisecond, 700*time.Millisecond
@@ -79,7 +81,7 @@ func every() Config {
 func TestSourcesSayTheSame(t *testing.T) {
 	variables := []string{"LEASEHOLD_NODE_ID=h1", "LEASEHOLD_CLUSTER_NAME=blue", "LEASEHOLD_API_ADDR=https://n1.test:443",
 		"LEASEHOLD_CLUSTER_ADDR=n1.test:8201", "LEASEHOLD_BOOTSTRAP_EXPECT=3", "LEASEHOLD_BOOTSTRAP_ROOT_TOKEN=t",
-		"LEASEHOLD_ALLOW_PLAINTEXT_NETWORK=true", "LEASEHOLD_MAX_CLOCK_SKEW=3s", "LEASEHOLD_FORWARD_HOLD=2",
+		"LEASEHOLD_ALLOW_PLAINTEXT_NETWORK=true", "LEASEHOLD_MAX_CLOCK_SKEW=3s", "LEASEHOLD_FORWARD_HOLD=2", "LEASEHOLD_INTENT_DEADLINE=90",
 		"LEASEHOLD_LOG_LEVEL=warn", "LEASEHOLD_LOG_FORMAT=json", "LEASEHOLD_LISTENER__ADDRESS=0.0.0.0:1",
 		"LEASEHOLD_LISTENER__CLUSTER_ADDRESS=0.0.0.0:2", "LEASEHOLD_STORAGE__PATH=/data",
 		"LEASEHOLD_STORAGE__HEARTBEAT_TIMEOUT=600ms", "LEASEHOLD_STORAGE__ELECTION_TIMEOUT=700ms",

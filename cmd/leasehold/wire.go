@@ -75,6 +75,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	n.lessor = lessor.New(lessor.Config{
 		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Wall: time.Now, Backends: backends,
 		SealKey: key, Log: log.With("component", "lessor"), DevMode: c.Dev,
+		IntentDeadline: c.IntentDeadline,
 	})
 	if err := n.checkKey(); err != nil {
 		n.listener.Close()
