@@ -87,12 +87,18 @@ func TestCustomRevocation(t *testing.T) {
 		must(t, never.destroy(t.Context()))
 
 		// A deleted role counts as it stood; one that is there as it stands.
+		m.srv.Exec(t, "DROP TABLE IF EXISTS revoked", "CREATE TABLE revoked (name varchar(80))")
+		m.role("app", map[string]any{"revocation_statements": []any{drop[kind], map[string]string{
+			"postgres": "INSERT INTO revoked VALUES ('{{name}}')", "mariadb": "INSERT INTO test.revoked VALUES ('{{name}}')"}[kind]}})
 		kept := m.issue("app")
 		if _, err := m.do(backend.Delete, "roles/app", nil); err != nil {
 			t.Fatal(err)
 		}
 		must(t, kept.destroy(t.Context()))
 		kept.wantLiving(false)
+		if got := m.srv.Column(t, "SELECT name FROM revoked"); !slices.Equal(got, []string{kept.name}) {
+			t.Errorf("the statements of the deleted role left %q, want the login's name", got)
+		}
 		m.role("app", map[string]any{"revocation_statements": "SELECT 1"})
 		l = m.issue("app")
 		err = l.destroy(t.Context())

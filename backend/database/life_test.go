@@ -112,6 +112,56 @@ func TestS12_WorkIsDoneWhenTheAnswerIsLost(t *testing.T) {
 	})
 }
 
+// A creation that came half-way is finished by the next try: in MariaDB, which has no transactions over
+// users, the grant is still missing, without which nobody gets into the database.
+func TestRepeatedCreationFinishesTheFirst(t *testing.T) {
+	bothKinds(t, func(t *testing.T, kind string) {
+		m := newMount(t, kind)
+		proxy := dbtest.StartProxy(t, m.srv.Addr)
+		m.connect(proxy.Addr, nil)
+		m.role("app", nil)
+		l, err := m.prepare("app")
+		must(t, err)
+		proxy.Plant(dbtest.Fault{At: []string{"GRANT "}})
+		wantError(t, l.create(t.Context()), lease.Upstream, "no connection to the database")
+		proxy.Heal()
+		l.wantLiving(kind == "mariadb")
+		must(t, l.create(t.Context()))
+		l.session()
+		must(t, l.destroy(t.Context()))
+	})
+}
+
+// Connections that died while they were idle fail no call, as many as there are.
+func TestDeadConnectionsFailNoCall(t *testing.T) {
+	bothKinds(t, func(t *testing.T, kind string) {
+		m := newMount(t, kind)
+		proxy := dbtest.StartProxy(t, m.srv.Addr)
+		m.connect(proxy.Addr, nil)
+		m.role("app", nil)
+		for range 3 {
+			var wg sync.WaitGroup
+			logins := make([]*login, 8)
+			for i := range logins {
+				wg.Go(func() {
+					l, err := m.prepare("app")
+					if err == nil {
+						err = l.create(t.Context())
+					}
+					if logins[i] = l; err != nil {
+						t.Errorf("create: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			proxy.Cut()
+			for _, l := range logins {
+				must(t, l.destroy(t.Context()))
+			}
+		}
+	})
+}
+
 // S12: a creation whose caller has given up must not come after the destruction that follows. Its
 // transaction is still open at the server, so the destruction waits for it.
 func TestS12_DestructionWaitsForAnAbandonedCreation(t *testing.T) {
@@ -158,18 +208,14 @@ func TestManyAtOnce(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind string) {
 		m := newMount(t, kind)
 		m.srv.Exec(t, "CREATE TABLE IF NOT EXISTS contended (id int)")
-		m.connect(m.srv.Addr, map[string]any{"max_open_connections": 3})
+		proxy := dbtest.StartProxy(t, m.srv.Addr)
+		m.connect(proxy.Addr, map[string]any{"max_open_connections": 3})
 		grant := map[string]string{
 			"postgres": `GRANT SELECT ON contended TO "{{name}}"`,
 			"mariadb":  `GRANT SELECT ON test.contended TO '{{name}}'@'%'`,
 		}
 		first, _, _ := strings.Cut(creation[kind], ";")
 		m.role("app", map[string]any{"creation_statements": []any{first, grant[kind]}})
-		application := map[string]string{
-			"postgres": "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'leasehold'",
-			"mariadb":  "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'root'",
-		}
-		before := m.srv.Column(t, application[kind])[0]
 		var wg sync.WaitGroup
 		logins := make([]*login, 24)
 		for i := range logins {
@@ -183,8 +229,8 @@ func TestManyAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := m.srv.Column(t, application[kind])[0]; len(got) > 1 || got[0]-before[0] > 3 {
-			t.Errorf("%s connections after %s, want 3 more at most", got, before)
+		if got := proxy.Peak(); got != 3 {
+			t.Errorf("%d connections at once, want the 3 that are allowed", got)
 		}
 		for i, l := range logins {
 			l.wantLiving(true)

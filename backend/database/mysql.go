@@ -85,6 +85,7 @@ func (mysqlDialect) config(c *connection) (*mysql.Config, error) {
 		config.User = c.Username
 	}
 	config.AllowAllFiles, config.MultiStatements, config.InterpolateParams = false, false, false
+	config.CheckConnLiveness = true
 	config.Logger = &mysql.NopLogger{}
 	if config.Timeout == 0 || config.Timeout > connectTimeout {
 		config.Timeout = connectTimeout
@@ -115,14 +116,13 @@ func (d mysqlDialect) open(c *connection) (server, error) {
 		}
 		connectors = append(connectors, connector)
 	}
-	return &mysqlServer{db: openDB(c, d, connectors), tries: c.maxIdle() + 1}, nil
+	return &mysqlServer{db: openDB(c, d, connectors)}, nil
 }
 
 // mysqlServer is a server of MySQL or MariaDB. There is no transaction over users and grants: what was
 // begun is finished by the next try.
 type mysqlServer struct {
-	db    *sql.DB
-	tries int // how often a first step is tried: each idle connection may have died unseen
+	db *sql.DB
 }
 
 func (m *mysqlServer) ping(ctx context.Context) error { return m.db.PingContext(ctx) }
@@ -136,23 +136,16 @@ const lockWait = 60
 // caller has given up is waited for. A connection that fails is used no more, which gives up the lock;
 // so is one on which the statements may have changed the session.
 func (m *mysqlServer) session(ctx context.Context, name string, list []*statement.Template, fn func(*sql.Conn) error) error {
-	var c *sql.Conn
-	var lock string
-	for try := 1; ; try++ {
-		var err error
-		if c, err = m.db.Conn(ctx); err != nil {
-			return err
-		}
-		if lock, err = take(ctx, c, name); err == nil {
-			break
-		}
-		discard(c)
-		if try >= m.tries || ctx.Err() != nil || (mysqlDialect{}).judge(err).code != "" {
-			return err
-		}
+	c, err := m.db.Conn(ctx) // the driver looks whether an idle one is still alive
+	if err != nil {
+		return err
 	}
-	err := fn(c)
-	if err == nil {
+	lock, err := take(ctx, c, name)
+	if err != nil {
+		discard(c)
+		return err
+	}
+	if err = fn(c); err == nil {
 		_, err = c.ExecContext(ctx, "DO RELEASE_LOCK("+mysqlSyntax.QuoteText(lock)+")")
 	}
 	if err != nil || slices.ContainsFunc(list, (*statement.Template).Lasting) {

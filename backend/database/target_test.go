@@ -125,6 +125,30 @@ func TestPoolsAreClosed(t *testing.T) {
 	}
 }
 
+// A call that is at work when its connection changes goes on, and its connection is closed after it.
+func TestCallsOutliveAChange(t *testing.T) {
+	m := newMount(t, "postgres")
+	url := m.srv.URL(m.srv.Addr) + "&application_name=outlived"
+	m.connect("", map[string]any{"connection_url": url})
+	m.role("app", map[string]any{"creation_statements": creation["postgres"] + "; SELECT pg_sleep(0.5)"})
+	l, err := m.prepare("app")
+	must(t, err)
+	done := make(chan error, 1)
+	go func() { done <- l.create(t.Context()) }()
+	const ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'outlived'"
+	for len(m.srv.Column(t, ours)) == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	m.write("reset/main", nil)
+	must(t, <-done)
+	for end := time.Now().Add(5 * time.Second); len(m.srv.Column(t, ours)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the connection of the call is still open")
+		}
+	}
+	must(t, l.destroy(t.Context()))
+}
+
 // A connection that is deleted while its logins are leased is asked for again; it must be to the same
 // kind of server.
 func TestConnectionIsGone(t *testing.T) {

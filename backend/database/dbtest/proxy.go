@@ -31,6 +31,7 @@ type Proxy struct {
 	open   map[net.Conn]bool
 	closed bool
 	hits   int
+	peak   int // most connections of clients at once
 }
 
 // StartProxy starts a proxy before the server at target that ends with the test.
@@ -103,7 +104,15 @@ func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[c] = true
+	p.peak = max(p.peak, (len(p.open)+1)/2) // each has one on the other side
 	return !p.closed
+}
+
+// Peak is how many clients were connected at most at once.
+func (p *Proxy) Peak() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peak
 }
 
 func (p *Proxy) forget(c net.Conn) {
