@@ -213,6 +213,12 @@ func (l *Lessor) judge(ctx context.Context, r *Reconciliation, orphans map[strin
 	}
 }
 
+// fence is at least the fencing index of anything that was ever said about any lease.
+func (l *Lessor) fence() (seq uint64) {
+	l.state.Read(func(v *fsm.View) { seq = v.Seq() })
+	return seq
+}
+
 // destroyOrphan ends one thing at the target that no lease stands for. Its name was made by this cluster
 // and is never made again.
 func (l *Lessor) destroyOrphan(ctx context.Context, r *Reconciliation, it backend.Item) {
@@ -223,7 +229,7 @@ func (l *Lessor) destroyOrphan(ctx context.Context, r *Reconciliation, it backen
 		defer cancel()
 		err = target.Destroy(ctx, &backend.Destruction{
 			ExternalName: it.ExternalName, Role: it.Role, Mount: r.Mount, Attempt: 1, ExpireTime: l.wall(),
-			Internal: it.Internal, Store: l.Store(r.Mount.ID),
+			Internal: it.Internal, Store: l.Store(r.Mount.ID), Fence: l.fence(),
 		})
 	}
 	if err == nil {
