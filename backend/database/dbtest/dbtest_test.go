@@ -24,6 +24,7 @@ func TestServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer session.Close()
+			pause(t, srv, session)
 			if err := srv.Stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -44,5 +45,41 @@ func TestServers(t *testing.T) {
 				t.Errorf("after a restart: got %q, want what was there", got)
 			}
 		})
+	}
+}
+
+// pause makes sure that a paused server answers neither strangers nor its sessions, and goes on after.
+func pause(t *testing.T, srv *dbtest.Server, session *dbtest.Session) {
+	t.Helper()
+	if err := srv.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if s, err := srv.Login(ctx, srv.User, srv.Password); err == nil {
+		s.Close()
+		t.Error("a paused server let somebody in")
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- session.PingContext(t.Context()) }()
+	select {
+	case err := <-answered:
+		t.Errorf("a paused server answered a session with %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	if err := srv.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("the session after the server was resumed: %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	srv := dbtest.StartPostgresWith(t, "max_connections=21", "fsync=on")
+	for name, want := range map[string]string{"max_connections": "21", "fsync": "on", "log_statement": "all"} {
+		if got := srv.Column(t, "SELECT current_setting($1)", name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s is %q, want %s", name, got, want)
+		}
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-type postgres struct{}
+// postgres has settings, such as "fsync=on", that come after those of command.
+type postgres struct{ settings []string }
 
 // program finds a program of PostgreSQL where Debian keeps them, by version.
 func (postgres) program(name string) (string, error) {
@@ -59,10 +60,14 @@ func (p postgres) command(s *Server) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(program, "-D", filepath.Join(s.dir, "data"), "-c", "listen_addresses=127.0.0.1", "-c", "port="+port,
+	args := []string{"-D", filepath.Join(s.dir, "data"), "-c", "listen_addresses=127.0.0.1", "-c", "port=" + port,
 		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=60",
 		"-c", "autovacuum=off", "-c", "log_statement=all", "-c", "log_connections=on", "-c", "ssl=on",
-		"-c", "ssl_cert_file="+filepath.Join(s.dir, "cert.pem"), "-c", "ssl_key_file="+filepath.Join(s.dir, "key.pem")), nil
+		"-c", "ssl_cert_file=" + filepath.Join(s.dir, "cert.pem"), "-c", "ssl_key_file=" + filepath.Join(s.dir, "key.pem")}
+	for _, setting := range p.settings {
+		args = append(args, "-c", setting)
+	}
+	return exec.Command(program, args...), nil
 }
 
 func (postgres) connector(addr, user, password, database string) (driver.Connector, error) {

@@ -44,6 +44,8 @@ type Server struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 	db   *sql.DB
+
+	paused bool
 }
 
 // kind is what differs between the servers.
@@ -61,6 +63,12 @@ type kind interface {
 
 // StartPostgres starts a PostgreSQL that ends with the test.
 func StartPostgres(t testing.TB) *Server { return start(t, OpenPostgres) }
+
+// StartPostgresWith starts a PostgreSQL with settings of its configuration, such as "fsync=on", that
+// ends with the test.
+func StartPostgresWith(t testing.TB, settings ...string) *Server {
+	return start(t, func() (*Server, error) { return open(postgres{settings}, "postgres", "postgres") })
+}
 
 // StartMariaDB starts a MariaDB that ends with the test.
 func StartMariaDB(t testing.TB) *Server { return start(t, OpenMariaDB) }
@@ -236,6 +244,9 @@ func (s *Server) Close() {
 		s.db.Close()
 	}
 	if s.cmd != nil {
+		if s.paused { // its children end when they see that it has
+			s.Resume()
+		}
 		syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 		<-s.done
 	}
@@ -297,7 +308,7 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	t.Helper()
 	for _, statement := range statements {
 		if _, err := s.DB(t).Exec(statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
+			t.Fatalf("%.200s: %.400v", statement, err)
 		}
 	}
 }
