@@ -111,6 +111,9 @@ func (l *Lessor) reconcileMount(ctx context.Context, m *lease.Mount, fix bool) (
 	if err := l.compare(ctx, r, items, begun); err != nil {
 		return nil, err
 	}
+	if err := l.spareOthers(ctx, m, items); err != nil {
+		return nil, err
+	}
 	if len(items) > 0 { // some may have been destroyed between the two
 		again, err := l.inventory(ctx, inv, m)
 		if err != nil {
@@ -142,7 +145,7 @@ func (l *Lessor) compare(ctx context.Context, r *Reconciliation, items map[strin
 	itemized, _ := l.backends[r.Mount.Type].(backend.Itemized)
 	for from, more := r.Mount.Path, true; more; {
 		if err := ctx.Err(); err != nil {
-			return asError(&lease.Error{Code: lease.Unavailable, Message: "the comparison was given up half-way", Err: err})
+			return errHalfWay(err)
 		}
 		var page []*lease.Lease
 		l.state.Read(func(v *fsm.View) { page, from, more = leasesOf(v, r.Mount, from) })
@@ -162,6 +165,31 @@ func (l *Lessor) compare(ctx context.Context, r *Reconciliation, items map[strin
 		}
 	}
 	return nil
+}
+
+// spareOthers takes out of items what leases of other mounts of the same type stand for: two mounts may
+// share one target.
+func (l *Lessor) spareOthers(ctx context.Context, m *lease.Mount, items map[string]backend.Item) error {
+	for _, other := range l.inventoried() {
+		if other.ID == m.ID || other.Type != m.Type {
+			continue
+		}
+		for from, more := other.Path, len(items) > 0; more; {
+			if err := ctx.Err(); err != nil {
+				return errHalfWay(err)
+			}
+			var page []*lease.Lease
+			l.state.Read(func(v *fsm.View) { page, from, more = leasesOf(v, other, from) })
+			for _, le := range page {
+				delete(items, le.ExternalName)
+			}
+		}
+	}
+	return nil
+}
+
+func errHalfWay(err error) error {
+	return &lease.Error{Code: lease.Unavailable, Message: "the comparison was given up half-way", Err: err}
 }
 
 // leasesOf returns the next leases of a mount that stand for something at its target.
