@@ -299,6 +299,9 @@ func verify(ctx context.Context, d dialect, c *connection) error {
 }
 
 func (b *Backend) deleteConnection(ctx context.Context, req *backend.Request, name string) error {
+	if err := mayDelete(req, name); err != nil {
+		return err
+	}
 	if err := req.Store.Delete(ctx, connectionKey(name)); err != nil {
 		return err
 	}
