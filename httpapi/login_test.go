@@ -65,7 +65,8 @@ func TestAuthMountsHaveTheirOwnPaths(t *testing.T) {
 	}{
 		{"POST", "sys/mounts/auth/more", `{"type":"userpass"}`, 400},
 		{"DELETE", "sys/mounts/auth/userpass", "", 400},
-		{"GET", "sys/mounts/auth/userpass", "", 400},
+		{"GET", "sys/mounts/auth/userpass", "", 200}, // as the stock client reads it
+		{"GET", "sys/mounts/auth/nothing", "", 400},
 		{"GET", "sys/auth/userpass", "", 200},
 		{"POST", "sys/mounts/secret", `{"type":"userpass"}`, 400},
 		{"POST", "sys/auth/locks", `{"type":"lease"}`, 400},
@@ -82,6 +83,7 @@ func TestAuthMountsHaveTheirOwnPaths(t *testing.T) {
 	if got := r.call("POST", "sys/mounts/auth/userpass/tune", plain, `{"default_lease_ttl":"1h"}`); !isDenied(got) {
 		t.Errorf("tune without sudo: got %d %s, want it denied", got.status, got.text)
 	}
+	want(t, "reading takes none", r.call("GET", "sys/mounts/auth/userpass", plain, ""), 200)
 	want(t, "tune", r.root("POST", "sys/mounts/auth/userpass/tune", `{"default_lease_ttl":"1h","user_lockout_config":{"lockout_threshold":"2","lockout_counter_reset_duration":"1m"}}`), 204)
 	if options := r.root("GET", "sys/auth/userpass", "").data()["options"]; fmt.Sprint(options) != "map[lockout_counter_reset:1m lockout_threshold:2]" {
 		t.Errorf("got options %v, want those of the lock-out", options)
