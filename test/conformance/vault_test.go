@@ -192,3 +192,14 @@ func (v *vaultClient) Status(err error) int {
 	}
 	return 0
 }
+
+// TestVaultGetAuth: HashiCorp's client reads one auth method, by the path of engines.
+func TestVaultGetAuth(t *testing.T) {
+	path := authMethod(t, "approle", nil)
+	onEachNode(t, func(t *testing.T, node int) {
+		got, err := openVault(t, node).(*vaultClient).c.Sys().GetAuth(path)
+		if err != nil || got.Type != "approle" || got.Accessor == "" {
+			t.Errorf("got %+v, %v; want the approle method", got, err)
+		}
+	})
+}

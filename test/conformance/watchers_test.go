@@ -51,3 +51,18 @@ func TestClientsWatchers(t *testing.T) {
 		})
 	})
 }
+
+// TestClientsWatchLogins: the same with what a login earns, whose method is asked at each renewal.
+func TestClientsWatchLogins(t *testing.T) {
+	withEach(t, func(t *testing.T, at func(int) sdk) {
+		t.Parallel() // it waits
+		ann := person(t, authMethod(t, "userpass", nil), "ann", map[string]any{"token_ttl": "2s", "token_max_ttl": "5s"})
+		w := must[*watched](t)(at(0).Watch(ann.by))
+		if w.err != nil || w.renewals < 2 || w.last.Auth == nil {
+			t.Errorf("the watcher ended with %v after %d renewals, the last was %+v", w.err, w.renewals, w.last)
+		}
+		if w.took < 2100*time.Millisecond || w.took > 6*time.Second {
+			t.Errorf("the watcher was done after %s, want it past the first TTL of 2s and near the user's maximum of 5s", w.took)
+		}
+	})
+}
