@@ -41,6 +41,14 @@ type Options struct {
 type Backend struct {
 	now     func() time.Time
 	clients *clients
+	pace    pace
+}
+
+// pace are the pauses between looks at what AWS does not know everywhere yet.
+type pace struct {
+	user  time.Duration // a user who was just made
+	key   time.Duration // a root key that was just put in force
+	proof time.Duration // calls that prove a new root key
 }
 
 // New makes the engine.
@@ -48,7 +56,10 @@ func New(opts Options) *Backend {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Backend{now: opts.Now, clients: newClients()}
+	return &Backend{
+		now: opts.Now, clients: newClients(),
+		pace: pace{user: 500 * time.Millisecond, key: 500 * time.Millisecond, proof: 300 * time.Millisecond},
+	}
 }
 
 // Close gives up the connections that are kept for later calls.

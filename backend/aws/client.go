@@ -149,7 +149,7 @@ func newClient(ctx context.Context, r *root, doer *http.Client) (*client, error)
 		Credentials: credentials.NewStaticCredentialsProvider(r.AccessKey, r.SecretKey, ""),
 	}
 	if r.AccessKey == "" {
-		options := []func(*config.LoadOptions) error{config.WithHTTPClient(doer), config.WithRetryer(conf.Retryer)}
+		options := []func(*config.LoadOptions) error{config.WithRetryer(conf.Retryer)}
 		if r.Region != "" {
 			options = append(options, config.WithRegion(r.Region))
 		}
@@ -157,6 +157,7 @@ func newClient(ctx context.Context, r *root, doer *http.Client) (*client, error)
 		if conf, err = config.LoadDefaultConfig(ctx, options...); err != nil {
 			return nil, fmt.Errorf("find the credentials of the node: %w", err)
 		}
+		conf.HTTPClient = doer
 	} else {
 		conf.Credentials = awssdk.NewCredentialsCache(conf.Credentials)
 	}

@@ -51,8 +51,10 @@ var requestCodes = []string{codeAbsent, codeLimit, "MalformedPolicyDocument", "P
 type failure struct {
 	action string // "iam:CreateUser"
 	code   string // AWS's; "" if there was no answer, or none that is understood
+	denied bool   // AWS says that it did nothing
 	text   string
-	why    string        // for the caller of the API: AWS's words are for the log (T24)
+	why    string        // for the caller of the API
+	words  string        // AWS's own, or those of the connection: they are for the log (T24)
 	pause  time.Duration // that AWS asked for, 0: none
 	cause  error
 }
@@ -69,8 +71,10 @@ func newFailure(action string, err error, secrets []string) *failure {
 	message := ""
 	switch {
 	case errors.As(err, &api):
-		f.code = cut(oneLine(api.ErrorCode()), maxCode)
+		f.code = strings.ToValidUTF8(cut(scrub(api.ErrorCode(), secrets), maxCode), "")
 		f.why = fmt.Sprintf("AWS answered %s to %s", f.code, action)
+		var answer *smithyhttp.ResponseError
+		f.denied = errors.As(err, &answer) && answer.HTTPStatusCode() >= 400 && answer.HTTPStatusCode() < 500
 		if message = api.ErrorMessage(); slices.Contains(signatureCodes, f.code) {
 			message = ""
 		}
@@ -86,13 +90,25 @@ func newFailure(action string, err error, secrets []string) *failure {
 	default:
 		f.why, message = action+" was not sent to AWS", err.Error()
 	}
-	f.text = f.why
-	if message != "" {
-		f.text += ": " + message
+	f.words = scrub(message, secrets)
+	if f.text = f.why; f.words != "" {
+		f.text += ": " + f.words
 	}
-	f.text = scrub(f.text, secrets)
+	f.text = strings.ToValidUTF8(cut(f.text, MaxErrorText), "")
 	return f
 }
+
+// explanation is what a failure adds to its reason.
+type explanation struct{ *failure }
+
+func (e explanation) Error() string {
+	if e.words == "" {
+		return "without a word of explanation"
+	}
+	return e.words
+}
+
+func (e explanation) Unwrap() error { return e.failure }
 
 // withoutURL takes a client's error out of the one that quotes the URL.
 func withoutURL(err error) error {
@@ -152,6 +168,12 @@ func codeOf(err error) string {
 	return ""
 }
 
+// denied reports whether AWS has said that it did not do what was asked.
+func denied(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.denied
+}
+
 func absent(err error) bool { return codeOf(err) == codeAbsent }
 
 // unlessAbsent takes "no such thing" for done.
@@ -164,11 +186,12 @@ func unlessAbsent(err error) error {
 
 // refused is the error of a call that a caller of the API waits for.
 func refused(err error) error {
+	var own *lease.Error
 	var f *failure
-	if !errors.As(err, &f) {
+	if errors.As(err, &own) || !errors.As(err, &f) {
 		return err
 	}
-	e := &lease.Error{Code: lease.Upstream, Message: f.why, Err: f}
+	e := &lease.Error{Code: lease.Upstream, Message: f.why, Err: explanation{f}}
 	if slices.Contains(requestCodes, f.code) {
 		e.Code = lease.Invalid
 	}

@@ -71,6 +71,7 @@ func newMount(t *testing.T) *mount {
 // node is another engine on the same mount.
 func (m *mount) node() *aws.Backend {
 	engine := aws.New(aws.Options{Now: m.clock.now})
+	engine.Hurry(60 * time.Millisecond)
 	m.Cleanup(func() { engine.Close() })
 	return engine
 }

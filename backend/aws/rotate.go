@@ -21,9 +21,8 @@ const (
 	rotateTimeout = time.Minute
 	// clockSlack is by how much AWS's clock may differ from ours.
 	clockSlack = 5 * time.Minute
-	// A new key counts as known when proofs calls in a row were taken, with a pause in between.
-	proofs     = 3
-	proofPause = 300 * time.Millisecond
+	// A new key counts as known when so many calls in a row were taken.
+	proofs = 3
 )
 
 // rotation is a rotation of the root key that is under way. Its order is such that the config always
@@ -173,7 +172,7 @@ func (u *user) makeCandidate(ctx context.Context, now time.Time) error {
 		err = errNoKey
 	}
 	if err != nil {
-		if codeOf(err) != "" { // AWS said no: nothing was made
+		if denied(err) { // then nothing was made, and nothing has to be looked for
 			err = errors.Join(err, u.change(context.WithoutCancel(ctx), func(r *root) { r.Rotation = nil }))
 		}
 		return err
@@ -208,7 +207,7 @@ func (u *user) prove(ctx context.Context, id, secret string) error {
 		default:
 			taken = 0
 		}
-		if taken < proofs && !pause(ctx, proofPause) {
+		if taken < proofs && !pause(ctx, u.b.pace.proof) {
 			return cmpErr(err, newFailure("iam:GetUser with the new access key", ctx.Err(), nil))
 		}
 	}

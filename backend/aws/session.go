@@ -15,7 +15,6 @@ import (
 // How long a key that AWS refuses is tried again, because it was made a moment ago.
 const (
 	keyYoung = 2 * time.Minute
-	keyPause = 500 * time.Millisecond
 	keyTries = 8
 )
 
@@ -88,7 +87,7 @@ func call[T any](ctx context.Context, s *session, action string, do func(ctx con
 		if changed {
 			continue
 		}
-		if age := s.b.now().Sub(s.root.KeySince); s.root.KeySince.IsZero() || age > keyYoung || !pause(ctx, keyPause) {
+		if age := s.b.now().Sub(s.root.KeySince); s.root.KeySince.IsZero() || age > keyYoung || !pause(ctx, s.b.pace.key) {
 			return none, f
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -13,11 +12,8 @@ import (
 	"github.com/leasehold/leasehold/backend"
 )
 
-// How often a step is tried that does not find the user which the step before it made.
-const (
-	settlePause = 500 * time.Millisecond
-	settleTries = 8
-)
+// settleTries is how often a step is tried that does not find the user whom the step before it made.
+const settleTries = 8
 
 // makeUser makes a user with what the role gives it, and an access key as the last step: until then
 // nobody can be it. Each step may have been made before.
@@ -167,7 +163,7 @@ var errNoKey = &failure{action: "iam:CreateAccessKey", why: "AWS's answer to iam
 func (u *user) settled(ctx context.Context, step func() error) error {
 	for try := 1; ; try++ {
 		err := step()
-		if !absent(err) || !strings.Contains(err.Error(), u.name) || try >= settleTries || !pause(ctx, settlePause) {
+		if !absent(err) || !strings.Contains(err.Error(), u.name) || try >= settleTries || !pause(ctx, u.b.pace.user) {
 			return err
 		}
 	}

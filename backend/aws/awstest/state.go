@@ -210,3 +210,13 @@ func (c *call) edit() (*user, *apiError) {
 	c.account.put(u)
 	return u, nil
 }
+
+// AddOperatorKey gives the operator another key, as a person may.
+func (s *Server) AddOperatorKey() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account = s.account.clone()
+	u := s.account.users[Operator].clone()
+	u.keys = append(u.keys, accessKey{Key: s.newKey(), created: s.now()})
+	s.account.put(u)
+}
