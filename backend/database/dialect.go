@@ -129,14 +129,20 @@ type fallback struct {
 	worked     atomic.Int32 // index of the one that worked last
 }
 
-// Connect tries the one that worked last first. A connection takes at most connectTimeout.
+// Connect tries the one that worked last first, and all of them twice, since the password may change
+// between two tries. A connection takes at most connectTimeout.
 func (f *fallback) Connect(ctx context.Context) (driver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	n := len(f.connectors)
+	tries := n
+	if n > 1 {
+		tries = 2 * n
+	}
 	first := int(f.worked.Load())
 	var refused error
-	for i := range f.connectors {
-		at := (first + i) % len(f.connectors)
+	for i := range tries {
+		at := (first + i) % n
 		conn, err := f.connectors[at].Connect(ctx)
 		if err == nil {
 			f.worked.Store(int32(at))

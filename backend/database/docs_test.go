@@ -33,7 +33,8 @@ func documented(t *testing.T, heading string, syntax statement.Syntax) []string 
 // and sessions of its own, and is no superuser.
 func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind string) {
-		m := newMount(t, kind)
+		srv := map[string]func(testing.TB) *dbtest.Server{"postgres": dbtest.StartPostgres, "mariadb": dbtest.StartMariaDB}[kind](t)
+		m := mountBefore(t, kind, srv)
 		create, own := "", ""
 		switch kind {
 		case "postgres":
@@ -48,7 +49,6 @@ func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
 			own = "SELECT * FROM app.nothing" // a login without rights to make anything
 			m.srv.Exec(t, "CREATE TABLE app.nothing (id int)")
 			m.srv.Database = "app"
-			defer func() { m.srv.Database = "test" }()
 		}
 		m.connect(m.srv.Addr, map[string]any{"username": "leasehold", "password": "change-me-by-rotate-root"})
 		m.write("rotate-root/main", nil)

@@ -15,6 +15,15 @@ const passwordLen = 24
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
+// newPassword makes a password, and what statements get in its place: itself, or its verifier.
+func (c *connection) newPassword(random io.Reader) (password, secret string, err error) {
+	if password, err = newPassword(random); err != nil || c.Authentication != scramSHA256 {
+		return password, password, err
+	}
+	secret, err = verifier(random, password)
+	return password, secret, err
+}
+
 // newPassword makes a password that common rules accept: upper and lower case, digits, one dash, which
 // stands at neither end.
 func newPassword(random io.Reader) (string, error) {

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -76,6 +77,30 @@ func (ps *pools) get(store backend.Store, key poolKey) (*pool, error) {
 		p.idle = nil
 	}
 	return p, nil
+}
+
+// changeTries is how often a call that its account is refused begins anew because the connection has
+// changed since it looked.
+const changeTries = 3
+
+// use runs fn with the pool of the connection. When the server refuses the account and the connection
+// was changed meanwhile, as by a rotation of its password, fn runs again with the new pool.
+func (ps *pools) use(ctx context.Context, store backend.Store, key poolKey, fn func(*pool) error) error {
+	for try := 1; ; try++ {
+		p, err := ps.get(store, key)
+		if err != nil {
+			return err
+		}
+		err = fn(p)
+		refused := err != nil && p.dialect.judge(err).login
+		ps.put(key, p)
+		if !refused || ctx.Err() != nil || try == changeTries {
+			return err
+		}
+		if _, version, lookErr := loadConnection(store, key.name); lookErr != nil || version == p.version {
+			return err
+		}
+	}
 }
 
 func (ps *pools) put(key poolKey, p *pool) {

@@ -28,7 +28,7 @@ func (b *Backend) rotateRoot(ctx context.Context, req *backend.Request, name str
 	if c.Username == "" || c.Password == "" {
 		return lease.Errorf(lease.Invalid, "unable to rotate root credentials: connection %q has no username and password to start from: write them", name)
 	}
-	password, err := newPassword(req.Random)
+	password, secret, err := c.newPassword(req.Random)
 	if err != nil {
 		return err
 	}
@@ -48,12 +48,6 @@ func (b *Backend) rotateRoot(ctx context.Context, req *backend.Request, name str
 	statements, err := parseAll(p.dialect.syntax(), c.Rotation, rotationPlaceholders)
 	if err != nil {
 		return lease.Errorf(lease.Invalid, "root_rotation_statements: %s", err)
-	}
-	secret := password
-	if c.Authentication == scramSHA256 {
-		if secret, err = verifier(req.Random, password); err != nil {
-			return err
-		}
 	}
 	if err := p.rotate(ctx, statements, c.Username, secret); err != nil {
 		return p.failure("rotate the root password", err, password, secret)

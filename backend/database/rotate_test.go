@@ -194,6 +194,45 @@ func TestRotationWhileRevocationsRun(t *testing.T) {
 	})
 }
 
+// lookingStore does something after the next look at a value.
+type lookingStore struct {
+	backend.Store
+	then func()
+}
+
+func (s *lookingStore) Look(key string) ([]byte, backend.Version, error) {
+	value, version, err := s.Store.Look(key)
+	if then := s.then; then != nil && key == "config/main" {
+		s.then = nil
+		then()
+	}
+	return value, version, err
+}
+
+// A call that has looked at the connection before a rotation, and connects after it, begins anew.
+func TestCallThatARotationOvertakes(t *testing.T) {
+	bothKinds(t, func(t *testing.T, kind string) {
+		m := newMount(t, kind)
+		m.connect(m.srv.Addr, m.manager("overtaken", "first-password"))
+		m.role("app", nil)
+		other := mountBefore(t, kind, m.srv) // another engine, whose pools are its own
+		other.store = m.store
+		rotate := func() { other.write("rotate-root/main", nil) }
+		l, err := m.prepare("app")
+		must(t, err)
+		overtaken := &lookingStore{Store: m.store, then: rotate}
+		l.intent.Request.Store = overtaken
+		must(t, l.create(t.Context()))
+		if overtaken.then != nil {
+			t.Error("nothing overtook the call")
+		}
+		m.write("reset/main", nil)
+		m.store = &lookingStore{Store: m.store, then: rotate}
+		must(t, l.destroy(t.Context()))
+		l.wantLiving(false)
+	})
+}
+
 func TestRotationNeedsAnAccount(t *testing.T) {
 	m := newMount(t, "postgres")
 	m.connect(m.srv.Addr, map[string]any{"username": "u", "password": "", "verify_connection": "false"})

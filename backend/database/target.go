@@ -19,33 +19,13 @@ func (b *Backend) Create(ctx context.Context, in *backend.Intent) (*backend.Crea
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	key := poolKey{in.Request.Mount.ID, k.Connection}
-	p, err := b.pools.get(in.Request.Store, key)
+	var password string
+	err = b.pools.use(ctx, in.Request.Store, poolKey{in.Request.Mount.ID, k.Connection}, func(p *pool) error {
+		password, err = p.makeLogin(ctx, in, k)
+		return err
+	})
 	if err != nil {
 		return nil, missingIsInvalid(err)
-	}
-	defer b.pools.put(key, p)
-	if err := k.fits(p); err != nil {
-		return nil, lease.Errorf(lease.Invalid, "%s", err)
-	}
-	password, err := newPassword(in.Request.Random)
-	if err != nil {
-		return nil, err
-	}
-	l := &login{name: in.ExternalName, secret: password, until: in.ExpireTime}
-	if p.conn.Authentication == scramSHA256 {
-		if l.secret, err = verifier(in.Request.Random, password); err != nil {
-			return nil, err
-		}
-	}
-	if l.statements, err = parseAll(p.dialect.syntax(), k.Creation, creationPlaceholders); err != nil {
-		return nil, lease.Errorf(lease.Invalid, "creation_statements: %s", err)
-	}
-	if l.rollback, err = parseAll(p.dialect.syntax(), k.Rollback, creationPlaceholders); err != nil {
-		return nil, lease.Errorf(lease.Invalid, "rollback_statements: %s", err)
-	}
-	if err := p.create(ctx, l); err != nil {
-		return nil, p.failure("make the login", err, password, l.secret)
 	}
 	k.Creation, k.Rollback = nil, nil
 	internal, err := k.encode()
@@ -53,9 +33,31 @@ func (b *Backend) Create(ctx context.Context, in *backend.Intent) (*backend.Crea
 		return nil, err
 	}
 	return &backend.Created{
-		Data:     map[string]any{"username": l.name, "password": password},
+		Data:     map[string]any{"username": in.ExternalName, "password": password},
 		Internal: internal,
 	}, nil
+}
+
+// makeLogin makes the login of an intent and returns its password.
+func (p *pool) makeLogin(ctx context.Context, in *backend.Intent, k *kept) (string, error) {
+	if err := k.fits(p); err != nil {
+		return "", lease.Errorf(lease.Invalid, "%s", err)
+	}
+	password, secret, err := p.conn.newPassword(in.Request.Random)
+	if err != nil {
+		return "", err
+	}
+	l := &login{name: in.ExternalName, secret: secret, until: in.ExpireTime}
+	if l.statements, err = parseAll(p.dialect.syntax(), k.Creation, creationPlaceholders); err != nil {
+		return "", lease.Errorf(lease.Invalid, "creation_statements: %s", err)
+	}
+	if l.rollback, err = parseAll(p.dialect.syntax(), k.Rollback, creationPlaceholders); err != nil {
+		return "", lease.Errorf(lease.Invalid, "rollback_statements: %s", err)
+	}
+	if err := p.create(ctx, l); err != nil {
+		return "", p.failure("make the login", err, password, secret)
+	}
+	return password, nil
 }
 
 // Renew moves the login's own end, where the server knows one. A role that was deleted renews no more,
@@ -75,30 +77,26 @@ func (b *Backend) Renew(ctx context.Context, r *backend.Renewal) (time.Duration,
 	if current == nil {
 		return 0, fmt.Errorf("error during renew: could not find role with name %q", r.Role)
 	}
-	key := poolKey{r.Mount.ID, k.Connection}
-	p, err := b.pools.get(r.Store, key)
-	if err != nil {
-		return 0, err
-	}
-	defer b.pools.put(key, p)
-	if err := k.fits(p); err != nil {
-		return 0, err
-	}
-	l := &login{name: r.ExternalName, until: r.ExpireTime}
-	if current.Connection == k.Connection {
-		if l.statements, err = parseAll(p.dialect.syntax(), current.Renewal, renewalPlaceholders); err != nil {
-			return 0, fmt.Errorf("renew_statements: %w", err)
+	return 0, b.pools.use(ctx, r.Store, poolKey{r.Mount.ID, k.Connection}, func(p *pool) error {
+		if err := k.fits(p); err != nil {
+			return err
 		}
-	}
-	err = p.renew(ctx, l)
-	switch {
-	case errors.Is(err, errAbsent):
-		return 0, &lease.Error{Code: lease.Invalid, Err: backend.ErrRefused,
-			Message: "the login is not at the database any more: ask for another"}
-	case err != nil:
-		return 0, p.failure("renew the login", err)
-	}
-	return 0, nil
+		l := &login{name: r.ExternalName, until: r.ExpireTime}
+		if current.Connection == k.Connection {
+			if l.statements, err = parseAll(p.dialect.syntax(), current.Renewal, renewalPlaceholders); err != nil {
+				return fmt.Errorf("renew_statements: %w", err)
+			}
+		}
+		err := p.renew(ctx, l)
+		switch {
+		case errors.Is(err, errAbsent):
+			return &lease.Error{Code: lease.Invalid, Err: backend.ErrRefused,
+				Message: "the login is not at the database any more: ask for another"}
+		case err != nil:
+			return p.failure("renew the login", err)
+		}
+		return nil
+	})
 }
 
 // Destroy ends the login. The role counts as it stands now, so that its statements can be mended for
@@ -119,27 +117,24 @@ func (b *Backend) Destroy(ctx context.Context, d *backend.Destruction) error {
 	if current != nil && current.Connection == k.Connection {
 		k.Revocation = current.Revocation
 	}
-	key := poolKey{d.Mount.ID, k.Connection}
-	p, err := b.pools.get(d.Store, key)
+	err = b.pools.use(ctx, d.Store, poolKey{d.Mount.ID, k.Connection}, func(p *pool) error {
+		if err := k.fits(p); err != nil {
+			return backend.Permanent(err)
+		}
+		l := &login{name: d.ExternalName, until: d.ExpireTime}
+		if l.statements, err = parseAll(p.dialect.syntax(), k.Revocation, revocationPlaceholders); err != nil {
+			return backend.Permanent(fmt.Errorf("revocation_statements: %w", err))
+		}
+		if err := p.drop(ctx, l); err != nil {
+			return p.undestroyed(err)
+		}
+		return nil
+	})
 	var missing *missingConnection
-	switch {
-	case errors.As(err, &missing):
+	if errors.As(err, &missing) {
 		return fmt.Errorf("%w: write config/%s again, with an account that may drop logins", err, k.Connection)
-	case err != nil:
-		return err
 	}
-	defer b.pools.put(key, p)
-	if err := k.fits(p); err != nil {
-		return backend.Permanent(err)
-	}
-	l := &login{name: d.ExternalName, until: d.ExpireTime}
-	if l.statements, err = parseAll(p.dialect.syntax(), k.Revocation, revocationPlaceholders); err != nil {
-		return backend.Permanent(fmt.Errorf("revocation_statements: %w", err))
-	}
-	if err := p.drop(ctx, l); err != nil {
-		return p.undestroyed(err)
-	}
-	return nil
+	return err
 }
 
 // fits refuses a connection that has become one to another kind of server.

@@ -2,6 +2,7 @@ package database_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -280,20 +281,21 @@ func TestT24_EndlessAnswers(t *testing.T) {
 
 // The inventory is what bears the mark at the server, page by page, and destroys as leases do.
 func TestInventory(t *testing.T) {
-	make := map[string]string{
-		"postgres": `DO $$ BEGIN FOR i IN 1..1100 LOOP EXECUTE format('CREATE ROLE "inv-lh-feedf00d-%%s" LOGIN', i); END LOOP; END $$`,
-		"mariadb":  "CREATE USER " + users(1100),
+	ours := "lh-" + strings.ToLower(rand.Text()[:8])
+	many := map[string]string{
+		"postgres": `DO $$ BEGIN FOR i IN 1..1100 LOOP EXECUTE 'CREATE ROLE "inv-` + ours + `-' || i || '" LOGIN'; END LOOP; END $$`,
+		"mariadb":  "CREATE USER " + users("inv-"+ours, 1100),
 	}
 	bothKinds(t, func(t *testing.T, kind string) {
 		m := newMount(t, kind)
 		m.connect(m.srv.Addr, nil)
 		m.role("app", nil)
 		other := m.issue("app") // of another mark
-		m.srv.Exec(t, strings.ReplaceAll(make[kind], "%%", "%"))
+		m.srv.Exec(t, many[kind])
 		m.write("config/again", map[string]any{"plugin_name": plugins[kind], "connection_url": m.srv.URL(m.srv.Addr),
 			"username": m.srv.User, "password": m.srv.Password})
 		req := m.request(backend.Read, "creds/app", nil)
-		ask := &backend.InventoryRequest{Mount: req.Mount, Store: m.store, Mark: "lh-feedf00d"}
+		ask := &backend.InventoryRequest{Mount: req.Mount, Store: m.store, Mark: ours}
 		var items []backend.Item
 		must(t, m.engine.Inventory(t.Context(), ask, func(i backend.Item) error {
 			items = append(items, i)
@@ -303,7 +305,7 @@ func TestInventory(t *testing.T) {
 		for _, item := range items {
 			names[item.ExternalName] = true
 		}
-		if len(items) != 1100 || len(names) != 1100 || names[other.name] || !names["inv-lh-feedf00d-1"] {
+		if len(items) != 1100 || len(names) != 1100 || names[other.name] || !names["inv-"+ours+"-1"] {
 			t.Errorf("got %d items of %d names, want 1100 of either, each once and none of another mark", len(items), len(names))
 		}
 		stop := errors.New("enough")
@@ -313,17 +315,17 @@ func TestInventory(t *testing.T) {
 		orphan := *other
 		orphan.name, orphan.internal, orphan.role = items[0].ExternalName, items[0].Internal, items[0].Role
 		must(t, orphan.destroy(t.Context()))
-		if slices.Contains(living(t, kind, m.srv, "lh-feedf00d"), orphan.name) {
+		if slices.Contains(living(t, kind, m.srv, ours), orphan.name) {
 			t.Error("an item could not be destroyed with what the inventory says of it")
 		}
 		must(t, other.destroy(t.Context()))
 	})
 }
 
-func users(n int) string {
+func users(prefix string, n int) string {
 	var names []string
 	for i := range n {
-		names = append(names, fmt.Sprintf("'inv-lh-feedf00d-%d'", i+1))
+		names = append(names, fmt.Sprintf("'%s-%d'", prefix, i+1))
 	}
 	return strings.Join(names, ", ")
 }
