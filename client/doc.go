@@ -19,6 +19,10 @@
 // now, LookupLease tells where it stands. A Renewer does the first for as long as a program needs
 // what it holds, and says in time when that is over.
 //
+// For those who run the cluster, FreezeMount keeps what a mount leased from being destroyed,
+// RetryRevocations tries again what has failed, Reconcile compares leases with what is there, and
+// MoveMount gives a mount another path.
+//
 // # Who may do what
 //
 // LoginUserpass and LoginAppRole earn a token, WithToken makes a Client that bears it, and

@@ -126,6 +126,21 @@ func (c *Client) ListIrrevocable(ctx context.Context, limit int) (*Envelope[Irre
 	return call[IrrevocableList](ctx, c, request{method: http.MethodGet, path: "sys/leases", query: query})
 }
 
+// RetryRevocations makes revocations that have failed so far due at once, and counts them. It does
+// not wait for what comes of it. What a frozen mount leased waits for the thaw all the same.
+func (c *Client) RetryRevocations(ctx context.Context, which RetryRequest) (*Envelope[RetryCount], error) {
+	if which == (RetryRequest{}) {
+		return nil, fmt.Errorf("a lease, a prefix, a mount or an error says what to try again: none is given")
+	}
+	return call[RetryCount](ctx, c, request{method: http.MethodPost, path: "sys/leases/retry", body: which})
+}
+
+// Reconcile compares the leases of a mount with what is at its target. A mount whose engine cannot
+// list that is an *Error of code Unsupported.
+func (c *Client) Reconcile(ctx context.Context, ask ReconcileRequest) (*Envelope[Reconciliation], error) {
+	return call[Reconciliation](ctx, c, request{method: http.MethodPost, path: "sys/leases/reconcile", body: ask})
+}
+
 // Jobs lists the revocations of many leases, newest first.
 func (c *Client) Jobs(ctx context.Context) (*Envelope[JobList], error) {
 	return call[JobList](ctx, c, request{method: http.MethodGet, path: "sys/leases/jobs"})
@@ -139,7 +154,7 @@ func (c *Client) Job(ctx context.Context, id string) (*Envelope[Job], error) {
 	return call[Job](ctx, c, request{method: http.MethodGet, path: "sys/leases/jobs/" + id})
 }
 
-// How often WaitJob asks: often at first, since most jobs are short.
+// How often WaitJob and WaitMigration ask: often at first, since most jobs are short.
 const (
 	firstJobWait   = 100 * time.Millisecond
 	longestJobWait = 2 * time.Second

@@ -14,18 +14,20 @@ type MountInput struct {
 }
 
 // MountConfigInput is what can be set when a mount is enabled or tuned. Durations are in Go's
-// form ("10m0s"); a zero value leaves the setting alone.
+// form ("10m0s"). What is nil or "" leaves the setting alone; a 0 or "0s" sets the default again.
 type MountConfigInput struct {
 	Options           map[string]string `json:"options"`
 	DefaultLeaseTTL   string            `json:"default_lease_ttl"`
 	Description       *string           `json:"description,omitempty"`
 	MaxLeaseTTL       string            `json:"max_lease_ttl"`
 	ForceNoCache      bool              `json:"force_no_cache"`
-	RevokeAttempts    int               `json:"revoke_attempts,omitempty"`
+	RevokeAttempts    *int              `json:"revoke_attempts,omitempty"`
 	RevokeBackoff     string            `json:"revoke_backoff,omitempty"`
 	RevokeBackoffMax  string            `json:"revoke_backoff_max,omitempty"`
 	RevokeTimeout     string            `json:"revoke_timeout,omitempty"`
-	RevokeConcurrency int               `json:"revoke_concurrency,omitempty"`
+	RevokeConcurrency *int              `json:"revoke_concurrency,omitempty"`
+	RevokeRate        *int              `json:"revoke_rate,omitempty"`        // calls a second; 0: no limit
+	ReconcileInterval string            `json:"reconcile_interval,omitempty"` // between comparisons with the target; "0s": none
 }
 
 // Mount is a secrets engine at a path, as sys/mounts lists it.

@@ -10,13 +10,14 @@ import (
 )
 
 func leaseCommand(a *app) *cobra.Command {
-	return newGroup("lease", "Look up, renew, revoke and tidy leases",
+	return newGroup("lease", "Look up, renew, revoke, retry, reconcile and tidy leases",
 		`Works with leases by their ID, which came with what was leased. Leases are listed with
 "leasehold list sys/leases/lookup".`,
 		`  leasehold lease lookup hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2
   leasehold lease renew -increment=1h hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2
   leasehold lease revoke -prefix hooks/creds/ci`,
-		leaseLookupCommand(a), leaseRenewCommand(a), leaseRevokeCommand(a), leaseTidyCommand(a))
+		leaseLookupCommand(a), leaseRenewCommand(a), leaseRevokeCommand(a), leaseRetryCommand(a),
+		leaseReconcileCommand(a), leaseTidyCommand(a))
 }
 
 const missingID = "Missing ID! Which lease? Give its ID as the argument."
@@ -26,7 +27,8 @@ func leaseLookupCommand(a *app) *cobra.Command {
 		Use:   "lookup ID",
 		Short: "Tell where a lease stands",
 		Long: `Tells when a lease was issued, when it ends, whether it can be renewed and, once it is being
-revoked, how that goes.`,
+revoked, how that goes: the last error, when it is tried again, and whether its engine is frozen or
+its target does not answer.`,
 		Example: `  leasehold lease lookup hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2
   leasehold lease lookup -field=ttl hooks/creds/ci/0YC32hlVYSVDUMa6WYISNrZ2`,
 	}
@@ -39,9 +41,30 @@ revoked, how that goes.`,
 		if err != nil {
 			return failed(err, "looking up lease id %s", id)
 		}
-		return a.secret(found.Raw())
+		if found.WrapInfo != nil || a.field != "" || a.format() != formatTable {
+			return a.secret(found.Raw())
+		}
+		return a.lookup(found)
 	})
 	return a.fieldFlag(cmd)
+}
+
+// lookup prints what is known of a lease as a table: whatever fields the server sends, those that are
+// objects in words.
+func (a *app) lookup(found *client.Envelope[client.LeaseLookup]) error {
+	var secret client.Secret
+	if err := decode(found.Raw(), &secret); err != nil {
+		return localf(err, "reading the answer", "")
+	}
+	for field, words := range map[string]string{
+		"frozen": shownFrozen(found.Data.Frozen), "target_down": shownDown(found.Data.TargetDown),
+	} {
+		if words != "" {
+			secret.Data[field] = words
+		}
+	}
+	a.secretTable(&secret)
+	return nil
 }
 
 func leaseRenewCommand(a *app) *cobra.Command {

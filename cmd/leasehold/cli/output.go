@@ -78,12 +78,16 @@ func (a *app) secret(raw []byte) error {
 	if a.format() != formatTable {
 		return a.value(raw)
 	}
+	a.secretTable(&secret)
+	return nil
+}
+
+// secretTable prints an answer as a table, its warnings apart.
+func (a *app) secretTable(secret *client.Secret) {
 	a.warn(secret.Warnings)
-	rows := secretRows(&secret)
-	if len(rows) > 0 {
+	if rows := secretRows(secret); len(rows) > 0 {
 		a.table(append([][]string{{"Key", "Value"}}, rows...))
 	}
-	return nil
 }
 
 // value prints a JSON value in the format asked for, which is not table.

@@ -13,13 +13,15 @@ import (
 )
 
 func secretsCommand(a *app) *cobra.Command {
-	return newGroup("secrets", "Enable, list, tune and disable secrets engines",
+	return newGroup("secrets", "Enable, list, tune, freeze, move and disable secrets engines",
 		`A secrets engine issues what is leased. It serves the paths below the one where it is enabled.`,
 		`  leasehold secrets enable -path=hooks webhook
   leasehold secrets list
   leasehold secrets tune -max-lease-ttl=24h hooks
+  leasehold secrets freeze -reason="the directory is being moved" -for=1h hooks
   leasehold secrets disable hooks`,
-		secretsEnableCommand(a), secretsListCommand(a), secretsTuneCommand(a), secretsDisableCommand(a))
+		secretsEnableCommand(a), secretsListCommand(a), secretsTuneCommand(a), secretsFreezeCommand(a),
+		secretsThawCommand(a), secretsMoveCommand(a), secretsDisableCommand(a))
 }
 
 // ttlFlags are what can be set of every mount, both when it is enabled and later.
@@ -60,33 +62,6 @@ func tuned(cmd *cobra.Command, ask client.MountConfigInput, description string, 
 	return ask
 }
 
-// tuneFlags are what can be set of an engine, both when it is enabled and later.
-type tuneFlags struct {
-	ttlFlags
-	revokeBackoff, backoffMax, revokeTime seconds
-	attempts, concurrency                 int
-}
-
-func (f *tuneFlags) register(cmd *cobra.Command) {
-	f.ttlFlags.register(cmd, "leases")
-	flags := cmd.Flags()
-	flags.IntVar(&f.attempts, "revoke-attempts", 0, "quick attempts to destroy before a lease counts as irrevocable")
-	flags.Var(&f.revokeBackoff, "revoke-backoff", "wait before the second attempt; it doubles from there")
-	flags.Var(&f.backoffMax, "revoke-backoff-max", "longest wait between attempts")
-	flags.Var(&f.revokeTime, "revoke-timeout", "how long one attempt may take")
-	flags.IntVar(&f.concurrency, "revoke-concurrency", 0, "attempts that may run at once")
-}
-
-func (f *tuneFlags) input() client.MountConfigInput {
-	ask := f.ttlFlags.input()
-	ask.RevokeAttempts = f.attempts
-	ask.RevokeBackoff = f.revokeBackoff.String()
-	ask.RevokeBackoffMax = f.backoffMax.String()
-	ask.RevokeTimeout = f.revokeTime.String()
-	ask.RevokeConcurrency = f.concurrency
-	return ask
-}
-
 func secretsEnableCommand(a *app) *cobra.Command {
 	var path string
 	var tune tuneFlags
@@ -97,7 +72,8 @@ func secretsEnableCommand(a *app) *cobra.Command {
 		Short: "Put a secrets engine at a path",
 		Long:  `Enables a secrets engine of a type, at the path of the same name unless -path says another.`,
 		Example: `  leasehold secrets enable lease
-  leasehold secrets enable -path=hooks -max-lease-ttl=24h webhook`,
+  leasehold secrets enable -path=hooks -max-lease-ttl=24h webhook
+  leasehold secrets enable -path=db -revoke-rate=20 -reconcile-interval=1h database`,
 	}
 	cmd.Flags().StringVar(&path, "path", "", "where it is to serve; by default its type")
 	cmd.Flags().StringVar(&ask.Description, "description", "", "what it is for")
@@ -108,7 +84,7 @@ func secretsEnableCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ask.Type, ask.Config, ask.Options = engine, tune.input(), options
+		ask.Type, ask.Config, ask.Options = engine, tune.input(cmd), options
 		at := cleanPath(cmp.Or(path, engine))
 		if err := c.EnableMount(cmd.Context(), at, ask); err != nil {
 			return failed(err, "enabling %s at %s/", engine, at)
@@ -122,12 +98,14 @@ func secretsEnableCommand(a *app) *cobra.Command {
 func secretsListCommand(a *app) *cobra.Command {
 	var detailed bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the secrets engines",
-		Long:    `Lists the secrets engines with their paths and types. A TTL of "system" is the default of all.`,
+		Use:   "list",
+		Short: "List the secrets engines",
+		Long: `Lists the secrets engines with their paths and types. A TTL of "system" is the default of all.
+-detailed shows also which settings of their revocations were changed, which engines are frozen,
+whose targets do not answer, and which are being moved.`,
 		Example: "  leasehold secrets list\n  leasehold secrets list -detailed\n  leasehold secrets list -format=json",
 	}
-	cmd.Flags().BoolVar(&detailed, "detailed", false, "show how they are tuned, too")
+	cmd.Flags().BoolVar(&detailed, "detailed", false, "show how they are tuned and how they are, too")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		if err := noArgs(args); err != nil {
 			return err
@@ -173,7 +151,7 @@ func briefMounts(mounts map[string]client.Mount) [][]string {
 func detailedMounts(mounts map[string]client.Mount) [][]string {
 	rows := [][]string{strings.Split("Path,Plugin,Accessor,Default TTL,Max TTL,Force No Cache,Replication,"+
 		"Seal Wrap,External Entropy Access,Options,Description,UUID,Version,Running Version,"+
-		"Running SHA256,Deprecation Status", ",")}
+		"Running SHA256,Deprecation Status,Revocation,Frozen,Target Down,Moving To", ",")}
 	for _, path := range slices.Sorted(maps.Keys(mounts)) {
 		m := mounts[path]
 		rows = append(rows, []string{
@@ -181,6 +159,7 @@ func detailedMounts(mounts map[string]client.Mount) [][]string {
 			fmt.Sprint(m.Config.ForceNoCache), replication(m), fmt.Sprint(m.SealWrap),
 			fmt.Sprint(m.ExternalEntropyAccess), fmt.Sprint(m.Options), m.Description, m.UUID,
 			m.PluginVersion, m.RunningPluginVersion, m.RunningSHA256, m.DeprecationStatus,
+			shownRevocation(m.Config), shownFrozen(m.Frozen), shownDown(m.TargetDown), m.MovingTo,
 		})
 	}
 	return rows
@@ -209,20 +188,21 @@ func secretsTuneCommand(a *app) *cobra.Command {
 		Use:   "tune PATH",
 		Short: "Change how a secrets engine treats its leases",
 		Long: `Changes how long leases of an engine live and how destroying is tried. What is not given stays
-as it is.`,
+as it is; 0 is the default again.`,
 		Example: `  leasehold secrets tune -default-lease-ttl=10m -max-lease-ttl=1h hooks
-  leasehold secrets tune -revoke-attempts=10 hooks`,
+  leasehold secrets tune -revoke-attempts=10 -revoke-rate=5 hooks
+  leasehold secrets tune -reconcile-interval=1h db`,
 	}
 	tune.register(cmd)
 	optionsFlag(cmd, &options)
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-		arg, err := oneArg(args, "Not enough arguments (expected 1, got 0): the engine at which path?")
+		arg, err := oneArg(args, missingEngine)
 		if err != nil {
 			return err
 		}
 		path := cleanPath(arg)
-		if err := c.TuneMount(cmd.Context(), path, tuned(cmd, tune.input(), description, options)); err != nil {
+		if err := c.TuneMount(cmd.Context(), path, tuned(cmd, tune.input(cmd), description, options)); err != nil {
 			return failed(err, "tuning secrets engine %s/", path)
 		}
 		a.success("Success! Tuned the secrets engine at: %s/", path)
@@ -240,7 +220,7 @@ destroyed the engine stays, serves no more, and can be disabled again once that 
 		Example: `  leasehold secrets disable hooks`,
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-		arg, err := oneArg(args, "Not enough arguments (expected 1, got 0): the engine at which path?")
+		arg, err := oneArg(args, missingEngine)
 		if err != nil {
 			return err
 		}
