@@ -38,6 +38,8 @@ func (a *asked) note(mountID, id string, limit int) {
 // while their mount was down (lease.Mount.Down), since it was called last; of many that were named by one
 // command or job, one. Attention is raised for each. It is for the leader's loop.
 func (s *State) TakeAsked() map[string][]string {
+	s.mu.RLock() // not in the middle of a command
+	defer s.mu.RUnlock()
 	s.asked.mu.Lock()
 	defer s.asked.mu.Unlock()
 	taken := s.asked.leases

@@ -15,13 +15,13 @@ import (
 // place and walks nothing (settled decision 2).
 //
 // A lease that is being revoked stands in another set of its mount, by its next attempt: nobody renews
-// it, and however many of them wait for a target, they are not in the way of those that end.
+// it, and however many of them wait for a target, they are not in the way of those that end. Those that
+// are revoked by force, and need one attempt whatever comes of it, stand in a third.
 type dueIndex struct {
-	buckets  map[int64]*record  // heads of intrusive lists, by second
-	seconds  btree.Set[int64]   // the keys of buckets, in order
-	ends     map[string]*dueSet // leases whose end is near or past, by mount UUID
-	attempts map[string]*dueSet // leases that are being revoked, by mount UUID
-	horizon  int64              // seconds up to here go straight to ends
+	buckets map[int64]*record                // heads of intrusive lists, by second
+	seconds btree.Set[int64]                 // the keys of buckets, in order
+	sets    [inForced + 1]map[string]*dueSet // by where their records stand, and mount UUID
+	horizon int64                            // seconds up to here go straight to the sets of ends
 }
 
 type dueSet = btree.BTreeG[*record]
@@ -34,7 +34,11 @@ const drainAhead = 1
 const drainLimit = 1024
 
 func newDueIndex() dueIndex {
-	return dueIndex{buckets: make(map[int64]*record), ends: make(map[string]*dueSet), attempts: make(map[string]*dueSet)}
+	d := dueIndex{buckets: make(map[int64]*record)}
+	for where := inEnds; where <= inForced; where++ {
+		d.sets[where] = make(map[string]*dueSet)
+	}
+	return d
 }
 
 func lessDue(a, b *record) bool {
@@ -46,42 +50,50 @@ func lessDue(a, b *record) bool {
 
 // where a record stands
 const (
-	inNone     uint8 = iota
-	inBucket         // key is the second
-	inEnds           // key is the exact time
-	inAttempts       // key is the exact time
+	inNone   uint8 = iota
+	inBucket       // key is the second
+	inEnds         // from here on key is the exact time
+	inAttempts
+	inForced
 )
+
+// place is where a record belongs by its lease, as far as that has a set of its own.
+func place(l *lease.Lease) uint8 {
+	switch e := l.Ending; {
+	case e == nil:
+		return inEnds
+	case e.Force:
+		return inForced
+	}
+	return inAttempts
+}
 
 // touch puts r where its lease's due time demands, as lazily as correctness allows.
 func (d *dueIndex) touch(r *record) {
-	due, ending := r.lease.Due(), r.lease.Ending != nil
-	switch r.where {
-	case inEnds, inAttempts:
-		if r.key == due && ending == (r.where == inAttempts) {
-			return
-		}
-		d.drop(r)
-	case inBucket:
-		if !ending && due != 0 && due.Second() >= int64(r.key) {
-			return // found early when its bucket comes up, and moved then
-		}
-		d.drop(r)
+	due, where := r.lease.Due(), place(r.lease)
+	switch {
+	case r.where == where && r.key == due:
+		return
+	case r.where == inBucket && where == inEnds && due != 0 && due.Second() >= int64(r.key):
+		return // found early when its bucket comes up, and moved then
 	}
-	d.place(r, due)
+	d.drop(r)
+	d.put(r, due, where)
 }
 
-func (d *dueIndex) place(r *record, due lease.Time) {
+func (d *dueIndex) put(r *record, due lease.Time, where uint8) {
 	second := due.Second()
 	switch {
 	case due == 0:
 		return
-	case r.lease.Ending != nil:
-		r.where, r.key = inAttempts, due
-		insert(d.attempts, r)
-		return
-	case second <= d.horizon:
-		r.where, r.key = inEnds, due
-		insert(d.ends, r)
+	case where != inEnds || second <= d.horizon:
+		r.where, r.key = where, due
+		set := d.sets[where][r.lease.MountID]
+		if set == nil {
+			set = btree.NewBTreeGOptions(lessDue, btree.Options{NoLocks: true, Degree: 16})
+			d.sets[where][r.lease.MountID] = set
+		}
+		set.Set(r)
 		return
 	}
 	r.where, r.key = inBucket, lease.Time(second)
@@ -95,32 +107,18 @@ func (d *dueIndex) place(r *record, due lease.Time) {
 	d.buckets[second] = r
 }
 
-func insert(sets map[string]*dueSet, r *record) {
-	set := sets[r.lease.MountID]
-	if set == nil {
-		set = btree.NewBTreeGOptions(lessDue, btree.Options{NoLocks: true, Degree: 16})
-		sets[r.lease.MountID] = set
-	}
-	set.Set(r)
-}
-
-func remove(sets map[string]*dueSet, r *record) {
-	set := sets[r.lease.MountID]
-	set.Delete(r)
-	if set.Len() == 0 {
-		delete(sets, r.lease.MountID)
-	}
-}
-
 // drop takes r out of the index.
 func (d *dueIndex) drop(r *record) {
 	switch r.where {
-	case inEnds:
-		remove(d.ends, r)
-	case inAttempts:
-		remove(d.attempts, r)
+	case inNone:
 	case inBucket:
 		d.unlink(r)
+	default:
+		set := d.sets[r.where][r.lease.MountID]
+		set.Delete(r)
+		if set.Len() == 0 {
+			delete(d.sets[r.where], r.lease.MountID)
+		}
 	}
 	r.where, r.key = inNone, 0
 }
@@ -154,7 +152,7 @@ func (d *dueIndex) drain(now lease.Time, limit int) {
 		for r := d.buckets[second]; r != nil && limit > 0; r = d.buckets[second] {
 			d.unlink(r)
 			r.where, r.key = inNone, 0
-			d.place(r, r.lease.Due())
+			d.put(r, r.lease.Due(), place(r.lease))
 			limit--
 		}
 	}
@@ -178,34 +176,38 @@ func (d *dueIndex) next(thawed func(mountID string, due lease.Time) lease.Time) 
 	if second, ok := d.seconds.Min(); ok {
 		sooner(lease.Time(second * 1e9))
 	}
-	for _, set := range d.ends {
+	for _, set := range d.sets[inEnds] {
 		r, _ := set.Min() // none is empty
 		sooner(r.key)
 	}
-	for id, set := range d.attempts {
-		r, _ := set.Min()
-		sooner(thawed(id, r.key))
+	for _, sets := range d.sets[inAttempts:] {
+		for id, set := range sets {
+			r, _ := set.Min()
+			sooner(thawed(id, r.key))
+		}
 	}
 	return first
 }
 
-// dueMounts returns the mounts in whose set something is due at now, sorted.
-func dueMounts(sets map[string]*dueSet, now lease.Time) []string {
+// mounts returns the mounts in whose sets something is due at now, sorted.
+func (d *dueIndex) mounts(now lease.Time, places ...uint8) []string {
 	var ids []string
-	for id, set := range sets {
-		if r, ok := set.Min(); ok && r.key <= now {
-			ids = append(ids, id)
+	for _, where := range places {
+		for id, set := range d.sets[where] {
+			if r, ok := set.Min(); ok && r.key <= now {
+				ids = append(ids, id)
+			}
 		}
 	}
 	slices.Sort(ids)
-	return ids
+	return slices.Compact(ids)
 }
 
-// scanDue calls fn with a mount's leases in order until one is not due at now, and reports whether fn
-// wants more.
-func scanDue(sets map[string]*dueSet, mountID string, now lease.Time, fn func(*lease.Lease) bool) bool {
+// scan calls fn with a mount's leases of one set in order until one is not due at now, and reports
+// whether fn wants more.
+func (d *dueIndex) scan(where uint8, mountID string, now lease.Time, fn func(*lease.Lease) bool) bool {
 	more := true
-	if set := sets[mountID]; set != nil {
+	if set := d.sets[where][mountID]; set != nil {
 		set.Scan(func(r *record) bool {
 			if r.key > now {
 				return false

@@ -98,12 +98,12 @@ func (c *core) checkDue() error {
 	if c.due.seconds.Len() != len(c.due.buckets) {
 		fail("%d seconds, %d buckets", c.due.seconds.Len(), len(c.due.buckets))
 	}
-	for where, sets := range map[uint8]map[string]*dueSet{inEnds: c.due.ends, inAttempts: c.due.attempts} {
+	for where, sets := range c.due.sets {
 		for mount, set := range sets {
 			set.Scan(func(r *record) bool {
 				standing++
-				if r.where != where || r.key != r.lease.Due() || r.lease.MountID != mount || c.leases[r.lease.ID] != r ||
-					(r.lease.Ending != nil) != (where == inAttempts) {
+				if r.where != uint8(where) || r.where != place(r.lease) || r.key != r.lease.Due() || r.lease.MountID != mount ||
+					c.leases[r.lease.ID] != r {
 					fail("%s: a stranger in set %d of %s", r.lease.ID, where, mount)
 				}
 				return true

@@ -147,5 +147,17 @@ func (v *View) MountByAccessor(accessor string) *lease.Mount {
 	return found
 }
 
+// DownMounts returns the mounts of all namespaces whose targets do not answer, by UUID.
+func (v *View) DownMounts() []*lease.Mount {
+	var down []*lease.Mount
+	v.c.mounts.Scan(func(_ string, m *lease.Mount) bool {
+		if m.Down != nil {
+			down = append(down, m)
+		}
+		return true
+	})
+	return down
+}
+
 // Mounts returns a namespace's mounts by path.
 func (v *View) Mounts(namespace string) []*lease.Mount { return v.c.mountsOf(namespace) }

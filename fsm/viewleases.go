@@ -84,31 +84,45 @@ func (v *View) CountPrefix(namespace, prefix string) int { return v.c.countPrefi
 
 // EndedMounts returns the UUIDs of mounts with leases that are past their end at now and have not been
 // ended yet, sorted.
-func (v *View) EndedMounts(now lease.Time) []string { return dueMounts(v.c.due.ends, now) }
+func (v *View) EndedMounts(now lease.Time) []string { return v.c.due.mounts(now, inEnds) }
 
 // Ended calls fn with a mount's leases that are past their end at now and have not been ended yet, by
 // (ExpireTime, ID).
 func (v *View) Ended(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
-	scanDue(v.c.due.ends, mountID, now, fn)
+	v.c.due.scan(inEnds, mountID, now, fn)
 }
 
 // AttemptMounts returns the UUIDs of mounts with leases that are due for an attempt at now, sorted.
 // Those that are frozen then are left out.
 func (v *View) AttemptMounts(now lease.Time) []string {
-	return slices.DeleteFunc(dueMounts(v.c.due.attempts, now), func(id string) bool { return v.c.frozen(id, now) })
+	ids := v.c.due.mounts(now, inAttempts, inForced)
+	return slices.DeleteFunc(ids, func(id string) bool { return v.c.frozen(id, now) })
 }
 
-// Attempts calls fn with all leases of a mount that are being revoked at their target, by (NextAttempt,
-// ID), beginning behind the lease that had the ID after and its next attempt at from. Those of which an
-// attempt runs stand where its claim lapses. The freeze of a mount changes nothing here.
+// Attempts calls fn with the leases of a mount that are being revoked at their target and not by force,
+// by (NextAttempt, ID): first the one behind a lease with the ID after whose next attempt is at from,
+// there or not. One of which an attempt runs stands where its claim lapses. Freezes change nothing here.
 func (v *View) Attempts(mountID string, from lease.Time, after string, fn func(*lease.Lease) bool) {
-	set := v.c.due.attempts[mountID]
+	set := v.c.due.sets[inAttempts][mountID]
 	if set == nil {
 		return
 	}
 	set.Ascend(&record{key: from, lease: &lease.Lease{ID: after}}, func(r *record) bool {
 		return r.key == from && r.lease.ID == after || fn(r.lease)
 	})
+}
+
+// LatestAttempts calls fn with those leases of Attempts that are due at now, the last of them first.
+func (v *View) LatestAttempts(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
+	if set := v.c.due.sets[inAttempts][mountID]; set != nil {
+		set.Descend(&record{key: now + 1, lease: &lease.Lease{}}, func(r *record) bool { return r.key > now || fn(r.lease) })
+	}
+}
+
+// Forced calls fn with a mount's leases that are revoked by force and due for their attempt at now, by
+// (NextAttempt, ID). Freezes change nothing here.
+func (v *View) Forced(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
+	v.c.due.scan(inForced, mountID, now, fn)
 }
 
 // DueMounts is the union of EndedMounts and AttemptMounts.
@@ -121,8 +135,9 @@ func (v *View) DueMounts(now lease.Time) []string {
 // Due calls fn with a mount's leases that are past their end at now and have not been ended yet, and then
 // with those that are due for an attempt, unless the mount is frozen.
 func (v *View) Due(mountID string, now lease.Time, fn func(*lease.Lease) bool) {
-	if scanDue(v.c.due.ends, mountID, now, fn) && !v.c.frozen(mountID, now) {
-		scanDue(v.c.due.attempts, mountID, now, fn)
+	d := &v.c.due
+	if d.scan(inEnds, mountID, now, fn) && !v.c.frozen(mountID, now) && d.scan(inForced, mountID, now, fn) {
+		d.scan(inAttempts, mountID, now, fn)
 	}
 }
 

@@ -138,8 +138,8 @@ var ofState = []mutation{
 		name: "the due entry of a shortened lease is forgotten",
 		file: "fsm/due.go",
 		edits: []edit{{
-			"if !ending && due != 0 && due.Second() >= int64(r.key) {",
-			"if !ending && due != 0 {",
+			"where == inEnds && due != 0 && due.Second() >= int64(r.key):",
+			"where == inEnds && due != 0:",
 		}},
 		cost: "a lease shortened to a minute is destroyed when its first TTL ends, weeks later (L3)",
 		pkg:  "fsm",
