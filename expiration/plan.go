@@ -13,7 +13,7 @@ import (
 const (
 	MaxExpire   = 512              // leases ended by one Expire command
 	maxRefBytes = 48 << 10         // of lease IDs in one command, so that it stays far below the bound on commands
-	maxScan     = 2048             // due leases of one mount looked at in one plan
+	maxScan     = 2048             // leases of one mount that wait for an attempt looked at in one plan, per question
 	MaxSweeps   = 32               // revocation jobs swept at once
 	sweepBudget = fsm.MaxSweep     // leases and tokens that all outstanding sweeps may end together
 	lapseGrace  = 10 * time.Second // a claim lapses this long after its call must have ended
@@ -26,6 +26,9 @@ type Busy struct {
 	Sweeps map[uint64]bool // jobs with a Sweep outstanding
 
 	Expiring, Claiming, Ticking bool // such a command is outstanding
+	Retrying, Reporting         bool // such a command is outstanding
+
+	Targets map[string]*Target // what is known of targets, by mount UUID
 
 	Workers int // how many leases may be claimed or destroyed at once in all
 
@@ -34,7 +37,11 @@ type Busy struct {
 }
 
 // Claim asks for an attempt at one lease.
-type Claim struct{ ID, Mount string }
+type Claim struct {
+	ID, Mount string
+	Probe     bool // it decides when the next probe may be made
+	Rated     bool // it counts against the mount's rate
+}
 
 // Todo is what to do now.
 type Todo struct {
@@ -43,6 +50,8 @@ type Todo struct {
 	Lapse  time.Duration // of the claims
 	Sweeps []*command.Sweep
 	Tick   bool
+	Retry  *Retry
+	Report *command.SetMountHealth
 	Wake   lease.Time // when something comes due next, as far as is known; 0: never
 
 	ExpireTurn, ClaimTurn string
@@ -52,17 +61,25 @@ type Todo struct {
 // fsm.State.Read. Its cost is bounded, however much is due.
 func Plan(now lease.Time, v *fsm.View, busy *Busy) Todo {
 	todo := Todo{ExpireTurn: busy.ExpireTurn, ClaimTurn: busy.ClaimTurn}
-	mounts := v.DueMounts(now)
-	if !busy.Expiring && len(mounts) > 0 {
+	todo.Wake = v.NextDue()
+	if mounts := v.EndedMounts(now); !busy.Expiring && len(mounts) > 0 {
 		planExpire(&todo, now, v, inTurn(mounts, busy.ExpireTurn))
 	}
-	if !busy.Claiming && len(mounts) > 0 {
+	if mounts := v.AttemptMounts(now); !busy.Claiming && len(mounts) > 0 {
 		planClaims(&todo, now, v, busy, inTurn(mounts, busy.ClaimTurn))
 	}
 	todo.Sweeps = planSweeps(v, busy)
 	todo.Tick = !busy.Ticking && v.Undrained(now)
-	todo.Wake = v.NextDue()
+	planTargets(&todo, now, v, busy)
 	return todo
+}
+
+// look makes sure that the next look is not after at. Where something is due already, what is awaited is
+// the end of what is under way.
+func (t *Todo) look(now, at lease.Time) {
+	if at > now && (t.Wake <= now || at < t.Wake) {
+		t.Wake = at
+	}
 }
 
 // inTurn rotates sorted mounts so that those after the last one served come first.
@@ -78,15 +95,17 @@ func inTurn(mounts []string, last string) []string {
 type line struct {
 	mount  string
 	leases []*lease.Lease
+	probe  bool
+	rated  bool
 }
 
 // oneOfEach calls take with the first of each line, then the second of each, until take says no.
-func oneOfEach(lines []line, take func(mount string, l *lease.Lease) bool) {
+func oneOfEach(lines []line, take func(from line, l *lease.Lease) bool) {
 	for round, some := 0, true; some; round++ {
 		some = false
 		for _, l := range lines {
 			if round < len(l.leases) {
-				if some = true; !take(l.mount, l.leases[round]) {
+				if some = true; !take(l, l.leases[round]) {
 					return
 				}
 			}
@@ -94,19 +113,15 @@ func oneOfEach(lines []line, take func(mount string, l *lease.Lease) bool) {
 	}
 }
 
-// due lists up to limit leases of a mount that are due and that want accepts.
-func due(now lease.Time, v *fsm.View, mount string, limit int, want func(*lease.Lease) bool) []*lease.Lease {
+// ended lists up to limit leases of a mount that are past their end, the oldest first.
+func ended(now lease.Time, v *fsm.View, mount string, limit int) []*lease.Lease {
 	if limit <= 0 {
 		return nil
 	}
 	var found []*lease.Lease
-	scanned := 0
-	v.Due(mount, now, func(l *lease.Lease) bool {
-		if want(l) {
-			found = append(found, l)
-		}
-		scanned++
-		return len(found) < limit && scanned < maxScan
+	v.Ended(mount, now, func(l *lease.Lease) bool {
+		found = append(found, l)
+		return len(found) < limit
 	})
 	return found
 }
@@ -114,23 +129,22 @@ func due(now lease.Time, v *fsm.View, mount string, limit int, want func(*lease.
 // planExpire takes what is past its end and not ending yet. Each mount has an equal share of the
 // batch; what some leave goes to those that have more.
 func planExpire(todo *Todo, now lease.Time, v *fsm.View, mounts []string) {
-	ended := func(l *lease.Lease) bool { return l.Ending == nil }
 	share, left := max(1, MaxExpire/len(mounts)), MaxExpire
 	lines := make([]line, len(mounts))
 	for i, mount := range mounts {
-		lines[i] = line{mount, due(now, v, mount, min(share, left), ended)}
+		lines[i] = line{mount: mount, leases: ended(now, v, mount, min(share, left))}
 		left -= len(lines[i].leases)
 	}
 	for i, l := range lines {
 		if n := len(l.leases); left > 0 && n == share {
-			lines[i].leases = due(now, v, l.mount, share+left, ended)
+			lines[i].leases = ended(now, v, l.mount, share+left)
 			left -= len(lines[i].leases) - n
 		}
 	}
 	size := 0
-	oneOfEach(lines, func(mount string, l *lease.Lease) bool {
+	oneOfEach(lines, func(from line, l *lease.Lease) bool {
 		todo.Expire = append(todo.Expire, &command.Ref{Id: l.ID, Generation: l.Generation})
-		todo.ExpireTurn = mount
+		todo.ExpireTurn = from.mount
 		size += len(l.ID)
 		return size < maxRefBytes
 	})
@@ -149,14 +163,19 @@ func planClaims(todo *Todo, now lease.Time, v *fsm.View, busy *Busy, mounts []st
 		conf := mountConfig(v, mount)
 		timeouts[mount] = conf.RevokeTimeout
 		slots := min(free, conf.RevokeConcurrency-busy.Mounts[mount])
-		lines = append(lines, line{mount, due(now, v, mount, slots, func(l *lease.Lease) bool {
-			return l.Ending != nil && l.Kind == lease.Target && !busy.Leases[l.ID]
-		})})
+		if conf.RevokeRate > 0 {
+			left, next := busy.Targets[mount].left(conf.RevokeRate, now)
+			slots = min(slots, left)
+			todo.look(now, next)
+		}
+		l := attempts(now, v, busy, mount, slots)
+		l.rated = conf.RevokeRate > 0
+		lines = append(lines, l)
 	}
-	oneOfEach(lines, func(mount string, l *lease.Lease) bool {
-		todo.Claim = append(todo.Claim, Claim{ID: l.ID, Mount: mount})
-		todo.ClaimTurn = mount
-		todo.Lapse = max(todo.Lapse, timeouts[mount]+lapseGrace)
+	oneOfEach(lines, func(from line, l *lease.Lease) bool {
+		todo.Claim = append(todo.Claim, Claim{ID: l.ID, Mount: from.mount, Probe: from.probe, Rated: from.rated})
+		todo.ClaimTurn = from.mount
+		todo.Lapse = max(todo.Lapse, timeouts[from.mount]+lapseGrace)
 		free--
 		return free > 0
 	})

@@ -19,25 +19,30 @@ import (
 // maxAskedPause bounds the pause that a target may ask for: no target puts off its end for ever.
 const maxAskedPause = lease.IrrevocableRetry
 
-// revoke carries out one claimed attempt and records its outcome.
-func (r *run) revoke(ctx context.Context, l *lease.Lease, lapse time.Duration) {
-	var mount *lease.Mount
-	r.State.Read(func(v *fsm.View) { mount = v.Mount(l.MountID) })
-	err := r.destroy(ctx, l, mount)
+// revoke carries out one claimed attempt, records what came of it and returns that.
+func (r *run) revoke(ctx context.Context, l *lease.Lease, lapse time.Duration) outcome {
+	out := outcome{lease: l}
+	r.State.Read(func(v *fsm.View) { out.mount = v.Mount(l.MountID) })
+	reached, err := r.destroy(ctx, l, out.mount)
 	if ctx.Err() != nil {
-		return // leadership is lost, and with it the right to speak; the next leader claims anew
+		return out // leadership is lost, and with it the right to speak; the next leader claims anew
 	}
-	a := attempt{run: r, lease: l, mount: mount, lapse: lapse}
+	a := attempt{run: r, lease: l, mount: out.mount, lapse: lapse}
 	if err == nil {
+		out.verdict = answers
 		a.finish(ctx)
-		return
+		return out
+	}
+	if out.err = err; reached && !backend.IsPermanent(err) {
+		out.verdict = fails
 	}
 	a.fail(ctx, err)
+	return out
 }
 
-// destroy calls the lease's backend under the mount's deadline. A backend that panics has failed
-// one attempt at one lease; the node goes on.
-func (r *run) destroy(ctx context.Context, l *lease.Lease, mount *lease.Mount) (err error) {
+// destroy calls the lease's backend under the mount's deadline, and says whether it came to that. A
+// backend that panics has failed one attempt at one lease; the node goes on.
+func (r *run) destroy(ctx context.Context, l *lease.Lease, mount *lease.Mount) (reached bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.Log.Error("a backend panicked", "lease_id", l.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -45,28 +50,29 @@ func (r *run) destroy(ctx context.Context, l *lease.Lease, mount *lease.Mount) (
 		}
 	}()
 	if mount == nil {
-		return fmt.Errorf("the mount %s of this lease does not exist", l.MountID)
+		return false, fmt.Errorf("the mount %s of this lease does not exist", l.MountID)
 	}
 	target, ok := r.Backends.Target(mount.Type)
 	if !ok {
-		return fmt.Errorf("this build has no backend of type %q that destroys leases", mount.Type)
+		return false, fmt.Errorf("this build has no backend of type %q that destroys leases", mount.Type)
 	}
 	internal, err := r.Secrets.OpenInternal(l)
 	if err != nil {
-		return fmt.Errorf("open what the lease keeps: %w", err)
+		return false, fmt.Errorf("open what the lease keeps: %w", err)
 	}
 	limit := mount.Config.WithDefaults().RevokeTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the target did not answer within %s", limit))
 	defer cancel()
+	reached = true
 	err = target.Destroy(ctx, &backend.Destruction{
 		LeaseID: l.ID, ExternalName: l.ExternalName, Role: l.Role, Mount: mount,
 		Generation: l.Generation, Fence: l.Ending.Claim, Attempt: l.Ending.Attempts + 1, ExpireTime: l.ExpireTime.Std(),
 		Internal: internal, Store: r.Secrets.Store(mount.ID),
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
-	return err
+	return reached, err
 }
 
 // attempt is a call that has ended and whose outcome is to be recorded.
@@ -91,9 +97,9 @@ func (a *attempt) fail(ctx context.Context, cause error) {
 	if a.mount != nil {
 		conf = a.mount.Config
 	}
-	pause := max(backoff(conf.WithDefaults(), a.lease.Ending.Attempts, a.Rand()), min(backend.AskedPause(cause), maxAskedPause))
+	retryAfter := retryPause(conf.WithDefaults(), a.lease.Ending.Attempts, a.Rand(), cause)
 	res, err := a.record(ctx, &command.Fail{Id: a.lease.ID, Claim: a.lease.Ending.Claim, Error: lease.CutError(printable(cause.Error())),
-		RetryAfter: int64(pause), Permanent: backend.IsPermanent(cause)})
+		RetryAfter: int64(retryAfter), Permanent: backend.IsPermanent(cause)})
 	if err != nil {
 		a.unrecorded(err)
 		return

@@ -76,10 +76,11 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	r := &run{
 		Config: s.cfg,
 		busy: Busy{Leases: map[string]bool{}, Mounts: map[string]int{}, Sweeps: map[uint64]bool{},
-			Workers: s.cfg.Workers},
+			Targets: map[string]*Target{}, Workers: s.cfg.Workers},
 		// Each task under way sends once, so no task ever waits to be heard.
-		done: make(chan func(), s.cfg.Workers+MaxSweeps+3),
+		done: make(chan func(), s.cfg.Workers+MaxSweeps+5),
 	}
+	r.takeOver()
 	defer r.tasks.Wait()
 	defer cancel()
 	timer := time.NewTimer(0)
@@ -131,7 +132,11 @@ func (r *run) step(ctx context.Context) time.Duration {
 		return min(r.until.Sub(now), tick)
 	}
 	var todo Todo
-	r.State.Read(func(v *fsm.View) { todo = Plan(now, v, &r.busy) })
+	asked := r.State.TakeAsked()
+	r.State.Read(func(v *fsm.View) {
+		r.remember(now, v, asked)
+		todo = Plan(now, v, &r.busy)
+	})
 	r.busy.ExpireTurn, r.busy.ClaimTurn = todo.ExpireTurn, todo.ClaimTurn
 	if len(todo.Expire) > 0 {
 		r.expire(ctx, todo.Expire)
@@ -145,6 +150,12 @@ func (r *run) step(ctx context.Context) time.Duration {
 	if todo.Tick {
 		r.busy.Ticking = true
 		r.propose(ctx, &command.Tick{}, func(fsm.Result, error) { r.busy.Ticking = false })
+	}
+	if todo.Retry != nil {
+		r.retry(ctx, todo.Retry)
+	}
+	if todo.Report != nil {
+		r.report(ctx, todo.Report)
 	}
 	if todo.Wake > now {
 		return min(todo.Wake.Sub(now), tick)
@@ -238,6 +249,7 @@ func (r *run) claim(ctx context.Context, claims []Claim, lapse time.Duration) {
 		}
 		for _, c := range claims {
 			if l := granted[c.ID]; l != nil {
+				r.begin(c)
 				r.work(ctx, l, lapse)
 			} else {
 				r.release(c.ID, c.Mount)
@@ -251,8 +263,11 @@ func (r *run) work(ctx context.Context, l *lease.Lease, lapse time.Duration) {
 	r.tasks.Add(1)
 	go func() {
 		defer r.tasks.Done()
-		r.revoke(ctx, l, lapse)
-		r.done <- func() { r.release(l.ID, l.MountID) }
+		out := r.revoke(ctx, l, lapse)
+		r.done <- func() {
+			r.release(l.ID, l.MountID)
+			r.learn(out)
+		}
 	}()
 }
 

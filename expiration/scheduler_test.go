@@ -2,6 +2,7 @@ package expiration_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -76,13 +77,21 @@ func TestL6_AnAbandonedIntentIsDestroyed(t *testing.T) {
 }
 
 // The pauses grow from 10 s, twice as long each time, times the chance of 0.5; the sixth failure
-// makes the lease irrevocable, and it is tried each hour until the target works.
+// makes the lease irrevocable, and it is tried each hour until that works. Others are destroyed
+// meanwhile, so it is not the target that fails.
 func TestL5_RetriesGrowThenGoHourly(t *testing.T) {
 	bubble(t, func(r *rig) {
-		r.backend.Inject(fake.Fault{Action: fake.Destroy, Times: 8, Err: errors.New("down\nfor \x1b[1mnow")})
+		r.backend.Inject(fake.Fault{Action: fake.Destroy, Name: "x:a/creds/1", Times: 8, Err: errors.New("down\nfor \x1b[1mnow")})
 		var at []time.Time
-		r.backend.Observe(func(fake.Call) { at = append(at, time.Now()) })
+		r.backend.Observe(func(c fake.Call) {
+			if c.LeaseID == "a/creds/1" {
+				at = append(at, time.Now())
+			}
+		})
 		r.target("a/creds/1", time.Second)
+		for i := range 20 {
+			r.target(id("a/other", i), time.Duration(i)*10*time.Second+7*time.Second)
+		}
 		r.lead(2, nil)
 		time.Sleep(30 * time.Minute)
 		l := r.lease("a/creds/1")
@@ -98,7 +107,8 @@ func TestL5_RetriesGrowThenGoHourly(t *testing.T) {
 		for i, w := range want {
 			near(t, "attempt "+string(rune('2'+i)), at[i+1].Sub(at[i]), w, 60*time.Millisecond)
 		}
-		for i, c := range r.destroyed() {
+		calls := slices.DeleteFunc(r.destroyed(), func(c fake.Call) bool { return c.LeaseID != "a/creds/1" })
+		for i, c := range calls {
 			if c.Attempt != i+1 {
 				t.Errorf("call %d says attempt %d", i+1, c.Attempt)
 			}
