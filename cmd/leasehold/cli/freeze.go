@@ -88,7 +88,7 @@ func shownDown(d *client.TargetDown) string {
 	if d == nil {
 		return ""
 	}
-	return "no answer since " + shownTime(d.Since) + ": " + d.Error
+	return "since " + shownTime(d.Since) + ": " + d.Error
 }
 
 // shownTime is a time as it came, to the second.
