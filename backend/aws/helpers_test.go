@@ -244,6 +244,8 @@ func (m *mount) who(data map[string]any) string {
 	return awssdk.ToString(out.Arn)
 }
 
+func emptyStore() backend.Store { return backendtest.NewStore() }
+
 // code is that of a lease.Error.
 func code(err error) lease.Code {
 	var e *lease.Error

@@ -50,6 +50,7 @@ type met struct {
 	kind   Kind
 	action string
 	after  int
+	words  string
 }
 
 // Plant adds a fault.
@@ -57,6 +58,13 @@ func (s *Server) Plant(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &planted{Fault: f})
+}
+
+// Say is what the answers of faults say.
+func (s *Server) Say(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.words = text
 }
 
 // Heal takes all faults away, and ends the calls that hang.
@@ -72,7 +80,7 @@ func (s *Server) Heal() {
 func (s *Server) meet(action string) met {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := met{action: action}
+	found := met{action: action, words: s.words}
 	for _, f := range s.faults {
 		if f.Action != "" && f.Action != action {
 			continue
@@ -89,16 +97,16 @@ func (s *Server) meet(action string) met {
 func (s *Server) spoil(w http.ResponseWriter, r *http.Request, f met, healed <-chan struct{}) {
 	switch f.kind {
 	case FailBefore, FailAfter:
-		s.write(w, f.action, nil, errorf(http.StatusInternalServerError, "InternalFailure", "The request processing has failed."))
+		s.write(w, f.action, nil, errorf(http.StatusInternalServerError, "InternalFailure", "The request processing has failed. %s", f.words))
 	case Throttle:
 		if f.after > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(f.after))
 		}
-		s.write(w, f.action, nil, errorf(http.StatusBadRequest, "Throttling", "Rate exceeded"))
+		s.write(w, f.action, nil, errorf(http.StatusBadRequest, "Throttling", "Rate exceeded. %s", f.words))
 	case Deny:
-		s.write(w, f.action, nil, errorf(http.StatusForbidden, "AccessDenied", "User is not authorized to perform: %s", f.action))
+		s.write(w, f.action, nil, errorf(http.StatusForbidden, "AccessDenied", "User is not authorized to perform: %s. %s", f.action, f.words))
 	case Garbage:
-		io.WriteString(w, "<html>hello</html")
+		io.WriteString(w, "<html>"+f.words+"</html")
 	case Flood:
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, "<Flood>flood</Flood>"); err != nil {

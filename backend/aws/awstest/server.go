@@ -52,6 +52,7 @@ type Server struct {
 	skew     time.Duration
 	pageSize int
 	faults   []*planted
+	words    string
 	healed   chan struct{}
 	calls    []string
 	hook     func(action string)

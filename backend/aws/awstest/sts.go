@@ -11,7 +11,7 @@ import (
 )
 
 // MFACode is what every device shows.
-const MFACode = "123456"
+const MFACode = "314159"
 
 func getCallerIdentity(c *call) (*element, *apiError) {
 	return node("", text("Arn", c.caller.arn), text("UserId", c.caller.id), text("Account", c.account.id)), nil
