@@ -13,7 +13,14 @@
 //     claim's number, which grows, goes to the target as a fencing index (S13, S14). Every outcome
 //     names its claim, so what an older leader brings too late changes nothing.
 //   - A mount that fails or hangs delays its own leases only: it has its own slots, each call has a
-//     deadline, and mounts take turns (L7, L12).
+//     deadline, mounts take turns, and one may have a rate that is kept in every second (L7, L12).
+//   - A target that is down costs its leases nothing but time: after five failures in a row its mount's
+//     circuit breaker opens, and it is probed with one call at a time, at most five minutes apart, until
+//     it answers. Then all that waits is due at once, what was given up too (L5). Only what the target
+//     fails at counts: no error that is permanent, none that comes before the call, and no failure of a
+//     lease that is irrevocable already. The state knows whether a breaker is open (lease.Mount.Down), so
+//     that the next leader begins with a probe.
+//   - Of a frozen mount nothing is claimed until it is thawed or the freeze ends.
 //   - Clients come first: at most one batch of expiries is under way, and all batches are bounded.
 //   - When its context ends nothing more is proposed, calls are cancelled, and Run returns once
 //     every worker has (S24).

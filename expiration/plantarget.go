@@ -1,6 +1,7 @@
 package expiration
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -20,9 +21,9 @@ type Retry struct {
 	After      string
 }
 
-// attempts lists what of a mount is to be claimed, in up to slots slots. Those revoked by force come
-// first: they take one attempt each, and that whether the target is known to answer or not. While it is
-// known not to, those follow that somebody asks for, and if there are none, one probe.
+// attempts lists what of a mount is to be claimed, in up to slots slots: what waits longest. While the
+// target is known not to answer, it is those revoked by force, which take one attempt each whatever comes
+// of it, then those that somebody asks for, and if there are none, one probe.
 func attempts(now lease.Time, v *fsm.View, busy *Busy, mount string, slots int) line {
 	l := line{mount: mount}
 	if slots <= 0 {
@@ -38,7 +39,9 @@ func attempts(now lease.Time, v *fsm.View, busy *Busy, mount string, slots int) 
 	})
 	t := busy.Targets[mount]
 	if t == nil || !t.Open {
-		l.leases = append(l.leases, due(now, v, busy, mount, slots-len(l.leases))...)
+		l.leases = append(l.leases, due(now, v, busy, mount, slots)...)
+		slices.SortFunc(l.leases, byDue)
+		l.leases = l.leases[:min(len(l.leases), slots)]
 		return l
 	}
 	for _, id := range t.Asked {
@@ -53,6 +56,10 @@ func attempts(now lease.Time, v *fsm.View, busy *Busy, mount string, slots int) 
 		l.leases, l.probe = []*lease.Lease{le}, true
 	}
 	return l
+}
+
+func byDue(a, b *lease.Lease) int {
+	return cmp.Or(cmp.Compare(a.Due(), b.Due()), cmp.Compare(a.ID, b.ID))
 }
 
 // due lists up to limit leases of a mount that are due for an attempt and not revoked by force; those that

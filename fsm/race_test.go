@@ -40,12 +40,15 @@ func TestReadersBesideApply(t *testing.T) {
 			}
 			for _, m := range v.DueMounts(v.Now()) {
 				v.Due(m, v.Now(), func(*lease.Lease) bool { return true })
+				v.Attempts(m, v.Now(), "", func(*lease.Lease) bool { return true })
+				v.LatestAttempts(m, v.Now(), func(*lease.Lease) bool { return true })
 			}
 			v.OwnedBy(rootHash, func(*lease.Lease) bool { return true })
 		})
 	})
 	beside(func() { _ = w.s.Snapshot().Write(io.Discard) })
 	beside(func() { w.s.Hash() })
+	beside(func() { w.s.TakeAsked() })
 	beside(func() {
 		changed, cancel := w.s.WatchLease("locks/7/1")
 		defer cancel()
