@@ -190,6 +190,9 @@ func TestPinnedVersions(t *testing.T) {
 		"github.com/labstack/echo/v4":         "v4.16.0",
 		"google.golang.org/protobuf":          "v1.36.12",
 		"golang.org/x/crypto":                 "v0.58.0",
+		"github.com/jackc/pgx/v5":             "v5.12.0",
+		"github.com/go-sql-driver/mysql":      "v1.10.1",
+		"github.com/aws/aws-sdk-go-v2":        "v1.47.7",
 	}
 	for mod, version := range want {
 		out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", mod).Output()

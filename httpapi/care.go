@@ -39,12 +39,9 @@ func (s *Server) reconcile(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	data := map[string]any{
-		"mount": r.Mount.Path, "items": r.Items, "leases": r.Leases, "orphans": list0(r.Orphans), "orphan_count": r.Orphaned,
-		"young": r.Young, "destroyed": r.Destroyed, "failed": r.Failed, "missing": list0(r.Missing), "missing_count": r.Missed,
-	}
-	if r.Error != "" {
-		data["error"] = r.Error
+	data := client.Reconciliation{
+		Mount: r.Mount.Path, Items: r.Items, Leases: r.Leases, Orphans: neverNull(r.Orphans), OrphanCount: r.Orphaned,
+		Young: r.Young, Destroyed: r.Destroyed, Failed: r.Failed, Missing: neverNull(r.Missing), MissingCount: r.Missed, Error: r.Error,
 	}
 	warnings := in.Warnings()
 	if r.Orphaned > len(r.Orphans) || r.Missed > len(r.Missing) {
@@ -56,8 +53,8 @@ func (s *Server) reconcile(c *call) (answer, error) {
 	return answer{data: data, warnings: warnings, mountType: systemType}, nil
 }
 
-// list0 is a list on the wire: never null.
-func list0(list []string) []string {
+// neverNull is a list on the wire.
+func neverNull(list []string) []string {
 	if list == nil {
 		return []string{}
 	}
@@ -75,7 +72,7 @@ func (s *Server) retryLeases(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: 202, data: map[string]any{"lease_count": n}, warnings: in.Warnings(), mountType: systemType}, nil
+	return answer{status: 202, data: client.RetryCount{LeaseCount: n}, warnings: in.Warnings(), mountType: systemType}, nil
 }
 
 // freezeMount serves sys/mounts/:path/freeze.
@@ -108,7 +105,7 @@ func (s *Server) remount(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{job: job, data: map[string]any{"migration_id": strconv.FormatUint(job, 10)}, top: true,
+	return answer{job: job, data: client.Migration{ID: strconv.FormatUint(job, 10)}, top: true,
 		warnings: in.Warnings(), mountType: systemType}, nil
 }
 
@@ -122,20 +119,28 @@ func (s *Server) remountStatus(c *call) (answer, error) {
 	if err != nil || j.Cause != lease.CauseMoved {
 		return answer{}, errNothing
 	}
-	status := "in-progress"
+	status := client.MigrationInProgress
 	switch {
-	case j.State == lease.JobFinished:
-		status = "success"
-	case j.Failed > 0:
-		status = "failure" // the job goes on all the same
+	case j.State == lease.JobFinished && s.moved(j):
+		status = client.MigrationSucceeded
+	case j.State == lease.JobFinished || j.Failed > 0:
+		status = client.MigrationFailed // of one that is not finished, the job goes on all the same
 	}
-	return answer{data: map[string]any{"migration_id": c.rest, "migration_info": map[string]any{
-		"source_mount": j.Selector.Show, "status": status,
-	}}, mountType: systemType}, nil
+	return answer{data: client.Migration{ID: c.rest, Info: client.MigrationInfo{SourceMount: j.Selector.Show, Status: status}},
+		mountType: systemType}, nil
+}
+
+// moved reports whether the mount of a finished move is there, at another path.
+func (s *Server) moved(j *lease.Job) (yes bool) {
+	s.state.Read(func(v *fsm.View) {
+		m := v.Mount(j.Selector.Value)
+		yes = m != nil && m.Path != j.Selector.Show
+	})
+	return yes
 }
 
 // healthOf tells of those mounts of irrevocable leases that are frozen or whose targets do not answer.
-func (s *Server) healthOf(list []lessor.IrrevocableLease) map[string]client.MountHealth {
+func (s *Server) healthOf(list []lessor.IrrevocableLease, now lease.Time) map[string]client.MountHealth {
 	health := make(map[string]client.MountHealth)
 	asked := make(map[string]bool)
 	s.state.Read(func(v *fsm.View) {
@@ -144,8 +149,8 @@ func (s *Server) healthOf(list []lessor.IrrevocableLease) map[string]client.Moun
 				continue
 			}
 			asked[l.Accessor] = true
-			if m := v.MountByAccessor(l.Accessor); m != nil && (m.Frozen != nil || m.Down != nil) {
-				health[l.Accessor] = client.MountHealth{Path: m.Path, Frozen: describeFrozen(m), TargetDown: describeDown(m)}
+			if m := v.MountByAccessor(l.Accessor); m != nil && (m.IsFrozen(now) || m.Down != nil) {
+				health[l.Accessor] = client.MountHealth{Path: m.Path, Frozen: describeFrozen(m, now), TargetDown: describeDown(m)}
 			}
 		}
 	})

@@ -29,7 +29,7 @@ func (s *Server) lookupLease(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	look := describeLease(found)
+	look := describeLease(found, c.now)
 	if found.Lease.Owner == c.token.Hash && found.Lease.Kind != lease.OfToken && len(found.Lease.Data) > 0 {
 		if look.Data, err = s.lessor.OpenData(found.Lease); err != nil {
 			return answer{}, err
@@ -196,7 +196,7 @@ func (s *Server) listIrrevocable(c *call) (answer, error) {
 	for _, l := range found {
 		page.Leases = append(page.Leases, client.IrrevocableLease{LeaseID: l.LeaseID, MountID: l.Accessor, Error: l.Error})
 	}
-	page.Mounts = s.healthOf(found)
+	page.Mounts = s.healthOf(found, c.now)
 	warnings := c.reader().Warnings()
 	if len(found) < total {
 		warnings = append(warnings, listCut)

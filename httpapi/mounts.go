@@ -22,7 +22,7 @@ func (s *Server) listMounts(c *call) (answer, error) {
 	list := make(map[string]client.Mount)
 	for _, m := range s.mountsOf(c) {
 		if !isAuth(m) {
-			list[m.Path] = describeMount(m)
+			list[m.Path] = describeMount(m, c.now)
 		}
 	}
 	return answer{data: list, top: true, mountType: systemType}, nil
@@ -33,7 +33,7 @@ func (s *Server) listAuth(c *call) (answer, error) {
 	list := make(map[string]client.Mount)
 	for _, m := range s.mountsOf(c) {
 		if isAuth(m) {
-			list[strings.TrimPrefix(m.Path, "auth/")] = describeMount(m)
+			list[strings.TrimPrefix(m.Path, "auth/")] = describeMount(m, c.now)
 		}
 	}
 	return answer{data: list, top: true, mountType: systemType}, nil
@@ -84,7 +84,7 @@ func (s *Server) readMount(c *call) (answer, error) {
 	if m == nil {
 		return answer{}, c.noMount()
 	}
-	return answer{data: describeMount(m), top: true, mountType: systemType}, nil
+	return answer{data: describeMount(m, c.now), top: true, mountType: systemType}, nil
 }
 
 // enableMount serves sys/mounts/:path with POST.
@@ -236,5 +236,5 @@ func (s *Server) preflight(c *call) (answer, error) {
 	return answer{mountType: systemType, data: struct {
 		client.Mount
 		Path string `json:"path"`
-	}{describeMount(m), m.Path}}, nil
+	}{describeMount(m, c.now), m.Path}}, nil
 }

@@ -25,7 +25,7 @@ func instant(t lease.Time) *time.Time {
 	return &at
 }
 
-func describeLease(f *lessor.Found) *client.LeaseLookup {
+func describeLease(f *lessor.Found, now lease.Time) *client.LeaseLookup {
 	l := f.Lease
 	look := &client.LeaseLookup{
 		ID: l.ID, IssueTime: l.IssueTime.Std(), ExpireTime: instant(l.ExpireTime), LastRenewal: instant(l.LastRenewal),
@@ -37,14 +37,14 @@ func describeLease(f *lessor.Found) *client.LeaseLookup {
 		look.Cause, look.Attempts, look.RevokeError = string(e.Cause), e.Attempts, e.Error
 		look.NextAttempt = instant(e.NextAttempt)
 		if f.Mount != nil {
-			look.Frozen, look.TargetDown = describeFrozen(f.Mount), describeDown(f.Mount)
+			look.Frozen, look.TargetDown = describeFrozen(f.Mount, now), describeDown(f.Mount)
 		}
 	}
 	return look
 }
 
-func describeFrozen(m *lease.Mount) *client.Frozen {
-	if m.Frozen == nil {
+func describeFrozen(m *lease.Mount, now lease.Time) *client.Frozen {
+	if !m.IsFrozen(now) {
 		return nil
 	}
 	return &client.Frozen{Reason: m.Frozen.Reason, Since: m.Frozen.Since.Std(), Until: instant(m.Frozen.Until)}
@@ -95,14 +95,14 @@ func (d described) lookup(bearer, namespacePath string, now lease.Time) client.T
 	return look
 }
 
-func describeMount(m *lease.Mount) client.Mount {
+func describeMount(m *lease.Mount, now lease.Time) client.Mount {
 	options := m.Options
 	if len(options) == 0 {
 		options = nil
 	}
 	return client.Mount{
 		Accessor: m.Accessor, Config: describeConfig(m.Config), DeprecationStatus: "supported", Description: m.Description,
-		Options: options, Type: m.Type, UUID: m.ID, Frozen: describeFrozen(m), TargetDown: describeDown(m), MovingTo: m.MovingTo,
+		Options: options, Type: m.Type, UUID: m.ID, Frozen: describeFrozen(m, now), TargetDown: describeDown(m), MovingTo: m.MovingTo,
 	}
 }
 

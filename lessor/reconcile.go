@@ -102,6 +102,9 @@ func (l *Lessor) reconcileMount(ctx context.Context, m *lease.Mount, fix bool) (
 		return nil, ErrNoInventory
 	}
 	begun := l.now()
+	if fix && m.IsFrozen(begun) {
+		return nil, lease.Errorf(lease.Conflict, "mount %q is frozen (%s): nothing is destroyed there until it is thawed", m.Path, m.Frozen.Reason)
+	}
 	items, err := l.inventory(ctx, inv, m)
 	if err != nil {
 		return nil, backendError(err)

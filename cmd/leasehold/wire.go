@@ -37,6 +37,7 @@ type node struct {
 	lessor    *lessor.Lessor
 	api       *httpapi.Server
 	listener  net.Listener
+	backends  backend.Registry
 }
 
 // openNode builds everything from the bottom up and starts it. fail ends the process with a reason
@@ -71,9 +72,9 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 		n.listener.Close()
 		return nil, openError(c, err)
 	}
-	backends := backend.NewRegistry(all.List()...)
+	n.backends = backend.NewRegistry(all.List()...)
 	n.lessor = lessor.New(lessor.Config{
-		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Wall: time.Now, Backends: backends,
+		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Wall: time.Now, Backends: n.backends,
 		SealKey: key, Log: log.With("component", "lessor"), DevMode: c.Dev,
 		IntentDeadline: c.IntentDeadline,
 	})
@@ -82,7 +83,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 		return nil, errors.Join(err, n.cluster.Close())
 	}
 	go n.watchKey(ctx, fail)
-	n.registerDuties(backends, fail)
+	n.registerDuties(fail)
 	n.api = httpapi.New(httpapi.Config{
 		Node: apiNode{n.cluster}, State: n.state, Lessor: n.lessor, Now: time.Now,
 		Log: log.With("component", "http"), Version: version, ForwardHold: c.ForwardHold,
@@ -92,9 +93,9 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 }
 
 // registerDuties hands the leader's work to the cluster, which runs it only while this node leads.
-func (n *node) registerDuties(backends backend.Registry, fail func(error)) {
+func (n *node) registerDuties(fail func(error)) {
 	scheduler := expiration.New(expiration.Config{
-		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Epoch: n.cluster.Term, Backends: backends,
+		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Epoch: n.cluster.Term, Backends: n.backends,
 		Secrets: n.lessor, Log: n.log.With("component", "expiration"),
 	})
 	n.cluster.Register(scheduler.Run)
@@ -120,7 +121,13 @@ func (n *node) close(ctx context.Context) error {
 	if n.cluster.IsLeader() {
 		_ = n.cluster.StepDown(ctx) // Close tries once more, and says so when nobody takes over
 	}
-	return errors.Join(n.api.Close(ctx), n.cluster.Close())
+	err := errors.Join(n.api.Close(ctx), n.cluster.Close())
+	for _, b := range n.backends {
+		if c, ok := b.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+	}
+	return err
 }
 
 // inUse adds what to do to the error of an address that is taken.
