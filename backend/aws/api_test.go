@@ -83,6 +83,23 @@ func TestConfigRoot(t *testing.T) {
 	}
 }
 
+func TestAnotherKeyWhileUsersAreLeased(t *testing.T) {
+	m := newMount(t)
+	for key, want := range map[string]int{m.server.Key.ID: 0, "AKIAOTHER": 1} {
+		req := m.request(backend.Write, "config/root", map[string]any{"access_key": key, "secret_key": m.server.Key.Secret})
+		req.Live = func(role string) int { return map[string]int{"": 7}[role] }
+		resp, err := m.engine.Handle(t.Context(), req)
+		got := 0
+		if resp != nil {
+			got = len(resp.Warnings)
+		}
+		if err != nil || got != want || want == 1 && !strings.Contains(resp.Warnings[0], "7 leases") {
+			t.Errorf("key %s: %v, %v; want %d warnings", key, resp, err, want)
+		}
+		m.point(m.server)
+	}
+}
+
 func TestNothingIsConfigured(t *testing.T) {
 	m := newMount(t)
 	m.store = emptyStore()

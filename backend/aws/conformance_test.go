@@ -19,7 +19,7 @@ import (
 // minutes later at each look: what a young one means is tested apart.
 func TestConformance(t *testing.T) {
 	backendtest.Run(t, func(t *testing.T) *backendtest.Harness {
-		if strings.Contains(t.Name(), "/renew/") {
+		if strings.Contains(t.Name(), "/renew/") && !strings.Contains(t.Name(), "/cut_") {
 			t.Skip("renewing an IAM user does not reach AWS, so no fault of AWS can be met: TestRenewTouchesNothing")
 		}
 		m := newMount(t)
@@ -35,7 +35,15 @@ func TestConformance(t *testing.T) {
 					backendtest.LoseAnswer: {Kind: awstest.Drop},
 					backendtest.HangBefore: {Kind: awstest.HangBefore},
 					backendtest.HangAfter:  {Kind: awstest.HangAfter},
+					backendtest.FailAfter:  {Kind: awstest.FailAfter},
+					backendtest.Twice:      {Kind: awstest.Twice},
 				}[f])
+			},
+			Also: []backendtest.Fault{backendtest.FailAfter, backendtest.Twice},
+			FailAt: func(step int) func() bool {
+				before := len(m.server.Calls())
+				m.server.Plant(awstest.Fault{Kind: awstest.Drop, Skip: step - 1, Times: 1})
+				return func() bool { return len(m.server.Calls())-before >= step }
 			},
 			Heal: m.server.Heal,
 			Forget: func() {

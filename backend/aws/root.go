@@ -109,6 +109,7 @@ func writeRoot(ctx context.Context, req *backend.Request) (*backend.Response, er
 		return nil, err
 	}
 	in := field.Read(req.Params)
+	before := r.AccessKey
 	warnings := r.read(in)
 	r.check(in)
 	if err := in.Err(); err != nil {
@@ -117,6 +118,11 @@ func writeRoot(ctx context.Context, req *backend.Request) (*backend.Response, er
 	for _, e := range r.endpoints() {
 		if u, err := url.Parse(*e.text); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 			warnings = append(warnings, e.name+" is plain http: the credentials that AWS answers with can be read on the way")
+		}
+	}
+	if req.Live != nil && before != "" && r.AccessKey != before {
+		if n := req.Live(""); n > 0 {
+			warnings = append(warnings, fmt.Sprintf("%d leases were made with another access key: users among them are ended only if the new key is one of the same account", n))
 		}
 	}
 	if err := r.store(ctx, req.Store, seen); err != nil {

@@ -61,6 +61,13 @@ func (b *Backend) Destroy(ctx context.Context, d *backend.Destruction) error {
 	return nil
 }
 
+// HasItem reports whether a lease is that of a user, which inventories list: STS credentials are listed
+// nowhere.
+func (*Backend) HasItem(internal []byte) bool {
+	k, err := decodeKept(internal)
+	return err == nil && k.Type == iamUser
+}
+
 // inventoryPage is how many users IAM is asked for at a time.
 const inventoryPage = 500
 

@@ -105,6 +105,21 @@ func TestInventory(t *testing.T) {
 	}
 }
 
+// What inventories list is a user: the comparison of a mount with its account looks for nothing else.
+func TestOnlyUsersAreItems(t *testing.T) {
+	m := newMount(t)
+	user, _ := m.issue("creds/full", nil)
+	role, _ := m.issue("creds/deploy", nil)
+	for name, internal := range map[string][]byte{"planned": user.plan.Internal, "made": user.internal} {
+		if !m.engine.HasItem(internal) {
+			t.Errorf("a user, %s: is no item", name)
+		}
+	}
+	if m.engine.HasItem(role.plan.Internal) || m.engine.HasItem(role.internal) || m.engine.HasItem([]byte("{")) {
+		t.Error("STS credentials are an item")
+	}
+}
+
 // TestT12_NoErrorShowsAKey: AWS quotes what it was sent, and so might a server that pretends to be it.
 func TestT12_NoErrorShowsAKey(t *testing.T) {
 	m := newMount(t)

@@ -21,6 +21,7 @@ const (
 	Garbage                    // 200 with what is no answer, and all was done
 	Flood                      // 200 with an answer that does not end, and all was done
 	Redirect                   // 307 to the server itself, and nothing was done
+	Twice                      // the work is done twice, and the second answer comes back
 )
 
 func (k Kind) before() bool {

@@ -190,7 +190,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result, failure := s.work(r, body, action, form)
-	if f.kind != 0 {
+	switch f.kind {
+	case 0:
+	case Twice:
+		result, failure = s.work(r, body, action, form)
+	default:
 		s.spoil(w, r, f, healed)
 		return
 	}
