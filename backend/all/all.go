@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/approle"
+	"github.com/leasehold/leasehold/backend/aws"
 	"github.com/leasehold/leasehold/backend/database"
 	"github.com/leasehold/leasehold/backend/kv"
 	leaseengine "github.com/leasehold/leasehold/backend/lease"
@@ -16,6 +17,7 @@ import (
 func List() []backend.Backend {
 	return []backend.Backend{
 		approle.New(),
+		aws.New(aws.Options{}),
 		database.New(database.Options{}),
 		kv.New(),
 		leaseengine.New(),
