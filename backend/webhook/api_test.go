@@ -2,13 +2,11 @@ package webhook_test
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -62,14 +60,16 @@ func TestConfigIsMergedAndNeverShowsTheKey(t *testing.T) {
 			t.Errorf("got  %v, %v\nwant %v", resp, err, want)
 		}
 	}
-	empty := map[string]any{"allowed_hosts": []string{}, "ca_cert": "", "client_cert": "", "timeout": int64(30), "max_answer": 65536}
+	empty := map[string]any{"allowed_hosts": []string{}, "ca_cert": "", "client_cert": "", "tls_server_name": "",
+		"timeout": int64(30), "max_answer": 65536}
 	show(empty)
 	m.write("config", map[string]any{"allowed_hosts": "a.test, b.test:8443", "timeout": "1m", "ca_cert": cert})
-	m.write("config", map[string]any{"max_answer": "2048", "nonsense": 1})
+	m.write("config", map[string]any{"max_answer": "2048", "tls_server_name": "hooks.internal", "nonsense": 1})
 	show(map[string]any{
-		"allowed_hosts": []string{"a.test", "b.test:8443"}, "ca_cert": cert, "client_cert": "", "timeout": int64(60), "max_answer": 2048,
+		"allowed_hosts": []string{"a.test", "b.test:8443"}, "ca_cert": cert, "client_cert": "",
+		"tls_server_name": "hooks.internal", "timeout": int64(60), "max_answer": 2048,
 	})
-	m.write("config", map[string]any{"allowed_hosts": []any{}, "timeout": nil, "ca_cert": "", "max_answer": nil})
+	m.write("config", map[string]any{"allowed_hosts": []any{}, "timeout": nil, "ca_cert": "", "max_answer": nil, "tls_server_name": ""})
 	show(empty)
 }
 
@@ -87,7 +87,7 @@ func TestRoleIsMergedAndNeverShowsTheSecret(t *testing.T) {
 	m.write("roles/aa", map[string]any{"revoke_url": "https://a.test/r", "secret": signingKey})
 	resp, err := m.handle(backend.Read, "roles/ci", nil)
 	want := map[string]any{
-		"issue_url": "", "renew_url": "", "revoke_url": "https://a.test/r", "default_ttl": int64(3600), "max_ttl": int64(86400),
+		"issue_url": "", "renew_url": "", "revoke_url": "https://a.test/r", "inventory_url": "", "default_ttl": int64(3600), "max_ttl": int64(86400),
 		"renewable": false, "params": map[string]any{"a": json.Number("1")},
 	}
 	if err != nil || !reflect.DeepEqual(resp.Data, want) {
@@ -134,11 +134,13 @@ func TestRefusals(t *testing.T) {
 		{"config", map[string]any{"ca_cert": long}, "ca_cert: 70000 bytes long"},
 		{"config", map[string]any{"client_cert": "x"}, "client_cert and client_key belong together"},
 		{"config", map[string]any{"client_cert": "x", "client_key": "canary-key"}, "client_cert and client_key are no pair"},
+		{"config", map[string]any{"tls_server_name": "hooks.test:443"}, `tls_server_name: "hooks.test:443" is no host name: write the name`},
 		{"roles/ci", nil, "revoke_url: missing"},
 		{"roles/ci", map[string]any{"revoke_url": "https://a.test"}, "secret: missing"},
 		{"roles/ci", good(map[string]any{"secret": "canary-15-bytes"}), "secret: 15 bytes long, at least 16 are needed"},
 		{"roles/ci", good(map[string]any{"secret": long}), "secret: 70000 bytes long, at most 4096"},
 		{"roles/ci", good(map[string]any{"issue_url": "https://b.test/"}), "issue_url: host b.test:443 is not in the mount's allowed_hosts: add it"},
+		{"roles/ci", good(map[string]any{"inventory_url": "https://a.test:x/"}), "inventory_url: not a URL"},
 		{"roles/ci", good(map[string]any{"renew_url": "http://a.test/"}), "renew_url: plain http to a.test: use https"},
 		{"roles/ci", good(map[string]any{"revoke_url": "https://127.0.0.1/"}), "revoke_url: host 127.0.0.1:443 is not in"},
 		{"roles/ci", good(map[string]any{"default_ttl": "2h", "max_ttl": "1h"}), "default_ttl: 2h0m0s is longer than max_ttl 1h0m0s"},
@@ -230,60 +232,12 @@ func TestAHostListedNoMoreIsNotCalled(t *testing.T) {
 	}
 }
 
-func TestChangedAndDeletedRoles(t *testing.T) {
-	var called []string
-	srv := startPlain(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called = append(called, r.URL.Path) }))
-	defer srv.Close()
-	m := forService(t, srv)
-	internal := m.prepare("ci", nil).Internal
-	destroy := func() {
-		t.Helper()
-		if err := m.engine.Destroy(t.Context(), m.destruction(internal)); err != nil {
-			t.Error(err)
-		}
-	}
-	m.write("roles/ci", map[string]any{"revoke_url": srv.URL + "/moved"})
-	destroy()
-	if _, err := m.handle(backend.Delete, "roles/ci", nil); err != nil {
-		t.Fatal(err)
-	}
-	destroy()
-	if want := []string{"/moved", "/revoke"}; !reflect.DeepEqual(called, want) {
-		t.Errorf("called %q, want %q", called, want)
-	}
-	// The role may come back, so its leases stay renewable.
-	_, err := m.engine.Renew(t.Context(), m.renewal(internal))
-	if err == nil || errors.Is(err, backend.ErrRefused) || !strings.Contains(err.Error(), `role "ci" was deleted`) || len(called) != 2 {
-		t.Errorf("renew: got %v and %d calls, want an error and none", err, len(called))
-	}
-}
-
 func TestForeignInternalIsPermanent(t *testing.T) {
 	m := newMount(t, webhook.Options{})
 	for _, internal := range []string{"", "sealed", "[]"} {
 		if err := m.engine.Destroy(t.Context(), m.destruction([]byte(internal))); !backend.IsPermanent(err) {
 			t.Errorf("%q: got %v, want a permanent error", internal, err)
 		}
-	}
-}
-
-func TestClientCertificate(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-	srv.StartTLS()
-	defer srv.Close()
-	m := forService(t, srv)
-	internal := m.prepare("ci", nil).Internal
-	if err := m.engine.Destroy(t.Context(), m.destruction(internal)); err == nil {
-		t.Error("without a certificate: got no error")
-	}
-	cert, key := clientPair(t)
-	m.write("config", map[string]any{"client_cert": cert, "client_key": key})
-	if err := m.engine.Destroy(t.Context(), m.destruction(internal)); err != nil {
-		t.Errorf("with one: %v", err)
-	}
-	if resp, err := m.handle(backend.Read, "config", nil); err != nil || resp.Data["client_key"] != nil || resp.Data["client_cert"] != cert {
-		t.Errorf("config shows %v, %v; want the certificate and not the key", resp, err)
 	}
 }
 

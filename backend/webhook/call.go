@@ -28,15 +28,16 @@ const (
 
 // The actions.
 const (
-	issue  = "issue"
-	renew  = "renew"
-	revoke = "revoke"
+	issue     = "issue"
+	renew     = "renew"
+	revoke    = "revoke"
+	inventory = "inventory"
 )
 
 // maxErrorBody bounds what is read of an answer that only explains a failure.
 const maxErrorBody = 4 << 10
 
-// call is the body of a call.
+// call is the body of a call about one lease.
 type call struct {
 	Action       string          `json:"action"`
 	LeaseID      string          `json:"lease_id"`
@@ -85,20 +86,29 @@ type answer struct {
 	err    error  // the body ended early
 }
 
-// post makes one call and reads the answer, within the config's time and size.
+// post makes one call about a lease.
 func (b *Backend) post(ctx context.Context, cfg *config, k *kept, rawURL string, c *call) (*answer, error) {
+	c.Params = k.params()
+	headers := map[string]string{
+		fencingHeader: strconv.FormatUint(c.Fence, 10), idempotencyHeader: c.idempotencyKey(),
+	}
+	return b.send(ctx, cfg, k, rawURL, c.Action, c, headers)
+}
+
+// send makes one call, signed under the role's secret, and reads the answer, within the config's time
+// and size.
+func (b *Backend) send(
+	ctx context.Context, cfg *config, k *kept, rawURL, action string, message any, headers map[string]string,
+) (*answer, error) {
 	u, err := cfg.permit(rawURL, k.Dev)
 	if err != nil {
-		return nil, &refusedURL{c.Action + "_url", err}
+		return nil, &refusedURL{action + "_url", err}
 	}
 	client, err := b.clients.get(cfg, k.Dev)
 	if err != nil {
 		return nil, err
 	}
-	if c.Params = k.Params; c.Params == nil {
-		c.Params = map[string]any{}
-	}
-	body, err := field.FormatJSON(c)
+	body, err := field.FormatJSON(message)
 	if err != nil {
 		return nil, fmt.Errorf("encode the call: %w", err)
 	}
@@ -112,8 +122,10 @@ func (b *Backend) post(ctx context.Context, cfg *config, k *kept, rawURL string,
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "leasehold")
 	req.Header.Set(signatureHeader, sign(k.Role.Secret, b.now().Unix(), body))
-	req.Header.Set(fencingHeader, strconv.FormatUint(c.Fence, 10))
-	req.Header.Set(idempotencyHeader, c.idempotencyKey())
+	req.Header[idempotencyHeader] = nil // not sent, and yet the client may repeat a call whose connection was stale
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -123,7 +135,7 @@ func (b *Backend) post(ctx context.Context, cfg *config, k *kept, rawURL string,
 	}
 	defer resp.Body.Close()
 	a := &answer{host: u.Host, status: resp.StatusCode, header: resp.Header}
-	a.read(resp, c.Action, cfg.maxAnswer())
+	a.read(resp, action, cfg.maxAnswer())
 	return a, nil
 }
 

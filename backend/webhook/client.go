@@ -88,11 +88,14 @@ func newClient(g *guard) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	secure := &tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates, ServerName: g.config.ServerName,
+	}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil,
 			DialContext:            g.dial,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
+			TLSClientConfig:        secure,
 			TLSHandshakeTimeout:    handshakeLimit,
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true, // or a small answer could grow past its bound

@@ -33,8 +33,9 @@ type config struct {
 	CACert       string        `json:"ca_cert,omitempty"`
 	ClientCert   string        `json:"client_cert,omitempty"`
 	ClientKey    string        `json:"client_key,omitempty"`
-	Timeout      time.Duration `json:"timeout,omitempty"`    // 0: DefaultTimeout
-	MaxAnswer    int           `json:"max_answer,omitempty"` // 0: DefaultMaxAnswer
+	ServerName   string        `json:"tls_server_name,omitempty"` // "": the host of the URL
+	Timeout      time.Duration `json:"timeout,omitempty"`         // 0: DefaultTimeout
+	MaxAnswer    int           `json:"max_answer,omitempty"`      // 0: DefaultMaxAnswer
 }
 
 func (c *config) timeout() time.Duration {
@@ -77,11 +78,12 @@ func readConfig(req *backend.Request) (*backend.Response, error) {
 		hosts = []string{}
 	}
 	return &backend.Response{Data: map[string]any{
-		"allowed_hosts": hosts,
-		"ca_cert":       c.CACert,
-		"client_cert":   c.ClientCert,
-		"timeout":       int64(c.timeout() / time.Second),
-		"max_answer":    c.maxAnswer(),
+		"allowed_hosts":   hosts,
+		"ca_cert":         c.CACert,
+		"client_cert":     c.ClientCert,
+		"tls_server_name": c.ServerName,
+		"timeout":         int64(c.timeout() / time.Second),
+		"max_answer":      c.maxAnswer(),
 	}}, nil
 }
 
@@ -100,6 +102,9 @@ func writeConfig(ctx context.Context, req *backend.Request) error {
 		if in.Has(f.name) {
 			*f.text = in.String(f.name)
 		}
+	}
+	if in.Has("tls_server_name") {
+		c.ServerName = in.String("tls_server_name")
 	}
 	if in.Has("timeout") {
 		c.Timeout = in.Duration("timeout")
@@ -138,6 +143,12 @@ func (c *config) check(in *field.Reader) {
 	}
 	if _, err := c.certificates(); err != nil {
 		in.Failf("client_cert and client_key are no pair of a certificate and its key: send both in PEM")
+	}
+	if c.ServerName != "" {
+		if _, err := canonicalHost(c.ServerName); err != nil {
+			in.Failf("tls_server_name: %q %s: write the name or address that the service's certificate bears, without a port",
+				field.CleanText(c.ServerName), err)
+		}
 	}
 }
 

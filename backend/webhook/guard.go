@@ -83,8 +83,8 @@ var metadata = map[netip.Addr]bool{
 	netip.MustParseAddr("100.100.100.200"): true, // Alibaba
 	netip.MustParseAddr("168.63.129.16"):   true, // Azure
 	netip.MustParseAddr("192.0.0.192"):     true, // Oracle
-	netip.MustParseAddr("fd00:ec2::254"):   true, // AWS
 	netip.MustParseAddr("fd20:ce::254"):    true, // Google
+	netip.MustParseAddr("fd00:42::42"):     true, // Scaleway
 }
 
 // never holds the ranges that stand for no ordinary host.
@@ -93,6 +93,8 @@ var never = map[netip.Prefix]string{
 	netip.MustParsePrefix("192.0.0.0/24"):   "a reserved address",
 	netip.MustParsePrefix("240.0.0.0/4"):    "a reserved address",
 	netip.MustParsePrefix("::/96"):          "a reserved address",
+	netip.MustParsePrefix("fd00:ec2::/32"):  "a cloud's metadata service", // AWS: instances, containers, names
+	netip.MustParsePrefix("fd00:c1::/32"):   "a cloud's metadata service", // Oracle
 	netip.MustParsePrefix("64:ff9b:1::/48"): "a translated address",
 	netip.MustParsePrefix("2001::/32"):      "a tunnelled address", // Teredo
 	netip.MustParsePrefix("fec0::/10"):      "a link-local address",
@@ -102,6 +104,7 @@ var never = map[netip.Prefix]string{
 
 var (
 	nat64   = netip.MustParsePrefix("64:ff9b::/96")
+	siit    = netip.MustParsePrefix("::ffff:0:0:0/96")
 	sixToIV = netip.MustParsePrefix("2002::/16")
 )
 
@@ -132,7 +135,7 @@ func forbidden(addr netip.Addr) string {
 func embedded(addr netip.Addr) (netip.Addr, bool) {
 	b := addr.As16()
 	switch {
-	case nat64.Contains(addr):
+	case nat64.Contains(addr), siit.Contains(addr):
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case sixToIV.Contains(addr):
 		return netip.AddrFrom4([4]byte(b[2:6])), true

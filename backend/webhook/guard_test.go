@@ -27,6 +27,7 @@ func TestT16_AddressesOfAHostListedByName(t *testing.T) {
 		"::ffff:169.254.169.254": "link-local",
 		"64:ff9b::a9fe:a9fe":     "link-local", // the same through NAT64
 		"2002:a9fe:a9fe::1":      "link-local", // and through 6to4
+		"::ffff:0:a9fe:a9fe":     "link-local", // and through a stateless translator
 		"::a9fe:a9fe":            "reserved",
 		"64:ff9b:1::1":           "translated",
 		"2001:0:4136:e378::1":    "tunnelled",
@@ -35,6 +36,9 @@ func TestT16_AddressesOfAHostListedByName(t *testing.T) {
 		"fe80::1%eth0":           "link-local",
 		"fec0::1":                "link-local",
 		"fd00:ec2::254":          "metadata",
+		"fd00:ec2::23":           "metadata",
+		"fd00:42::42":            "metadata",
+		"fd00:c1::a9fe:a9fe":     "metadata",
 		"fd20:ce::254":           "metadata",
 		"100.100.100.200":        "metadata",
 		"168.63.129.16":          "metadata",

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,25 +20,47 @@ const (
 	MaxRoleName = 128
 )
 
-const rolePrefix = "role/"
+const (
+	rolePrefix = "role/"
+	// deletedPrefix is before the name of a role that was deleted: its leases are still to be destroyed.
+	deletedPrefix = "deleted/"
+	// deletedExtra is how long a deleted role is remembered beyond the end of its last lease, for those
+	// that cannot be destroyed at once.
+	deletedExtra = 30 * 24 * time.Hour
+)
 
 func roleKey(name string) string { return rolePrefix + name }
 
 // role says whom to call about one kind of thing.
 type role struct {
-	IssueURL   string         `json:"issue_url,omitempty"` // "": nothing is created
-	RenewURL   string         `json:"renew_url,omitempty"` // "": renewing concerns the lease alone
-	RevokeURL  string         `json:"revoke_url"`
-	Secret     string         `json:"secret"`
-	DefaultTTL time.Duration  `json:"default_ttl,omitempty"`
-	MaxTTL     time.Duration  `json:"max_ttl,omitempty"`
-	Renewable  bool           `json:"renewable"`
-	Params     map[string]any `json:"params,omitempty"`
+	IssueURL     string         `json:"issue_url,omitempty"` // "": nothing is created
+	RenewURL     string         `json:"renew_url,omitempty"` // "": renewing concerns the lease alone
+	RevokeURL    string         `json:"revoke_url"`
+	InventoryURL string         `json:"inventory_url,omitempty"` // "": nobody tells what there is
+	Secret       string         `json:"secret"`
+	DefaultTTL   time.Duration  `json:"default_ttl,omitempty"`
+	MaxTTL       time.Duration  `json:"max_ttl,omitempty"`
+	Renewable    bool           `json:"renewable"`
+	Params       map[string]any `json:"params,omitempty"`
+	Dev          bool           `json:"dev,omitempty"` // written on a -dev server, which may call loopback
 }
 
 // loadRole returns nil if there is no such role.
 func loadRole(store backend.Store, name string) (*role, error) {
-	data, ok, err := store.Get(roleKey(name))
+	return loadRoleAt(store, rolePrefix, name)
+}
+
+// latestRole is the role, or what it was when it was deleted; nil if neither is there.
+func latestRole(store backend.Store, name string) (*role, error) {
+	r, err := loadRole(store, name)
+	if r == nil && err == nil {
+		r, err = loadRoleAt(store, deletedPrefix, name)
+	}
+	return r, err
+}
+
+func loadRoleAt(store backend.Store, prefix, name string) (*role, error) {
+	data, ok, err := store.Get(prefix + name)
 	if err != nil {
 		return nil, fmt.Errorf("read role %q: %w", name, err)
 	}
@@ -62,13 +85,14 @@ func readRole(req *backend.Request, name string) (*backend.Response, error) {
 		params = map[string]any{}
 	}
 	return &backend.Response{Data: map[string]any{
-		"issue_url":   r.IssueURL,
-		"renew_url":   r.RenewURL,
-		"revoke_url":  r.RevokeURL,
-		"default_ttl": int64(r.DefaultTTL / time.Second),
-		"max_ttl":     int64(r.MaxTTL / time.Second),
-		"renewable":   r.Renewable,
-		"params":      params,
+		"issue_url":     r.IssueURL,
+		"renew_url":     r.RenewURL,
+		"revoke_url":    r.RevokeURL,
+		"inventory_url": r.InventoryURL,
+		"default_ttl":   int64(r.DefaultTTL / time.Second),
+		"max_ttl":       int64(r.MaxTTL / time.Second),
+		"renewable":     r.Renewable,
+		"params":        params,
 	}}, nil
 }
 
@@ -105,6 +129,7 @@ func writeRole(ctx context.Context, req *backend.Request, name string) error {
 	if r == nil {
 		r = &role{Renewable: true}
 	}
+	r.Dev = req.DevMode
 	in := field.Read(req.Params)
 	r.read(in)
 	r.check(in, cfg, req)
@@ -116,6 +141,29 @@ func writeRole(ctx context.Context, req *backend.Request, name string) error {
 		return fmt.Errorf("encode role: %w", err)
 	}
 	return req.Store.Put(ctx, roleKey(name), data)
+}
+
+// deleteRole takes the role away. What it was stays for as long as its leases may: they are destroyed
+// with the URL and the key that it had last.
+func deleteRole(ctx context.Context, req *backend.Request, name string) error {
+	r, err := loadRole(req.Store, name)
+	if r == nil || err != nil {
+		return err
+	}
+	data, err := field.FormatJSON(r)
+	if err != nil {
+		return fmt.Errorf("encode role: %w", err)
+	}
+	_, seen, err := req.Store.Look(deletedPrefix + name)
+	if err != nil {
+		return fmt.Errorf("read deleted role %q: %w", name, err)
+	}
+	longest := max(r.MaxTTL, req.Mount.Config.WithDefaults().MaxTTL, lease.DefaultMax)
+	err = req.Store.Swap(ctx, deletedPrefix+name, seen, data, longest+deletedExtra)
+	if err != nil && !errors.Is(err, lease.ErrChanged) { // changed: another call deletes it as well
+		return err
+	}
+	return req.Store.Delete(ctx, roleKey(name))
 }
 
 // read takes over the fields that were sent; the empty value clears one.
@@ -179,7 +227,10 @@ type roleURL struct {
 }
 
 func (r *role) urls() []roleURL {
-	return []roleURL{{"issue_url", &r.IssueURL}, {"renew_url", &r.RenewURL}, {"revoke_url", &r.RevokeURL}}
+	return []roleURL{
+		{"issue_url", &r.IssueURL}, {"renew_url", &r.RenewURL}, {"revoke_url", &r.RevokeURL},
+		{"inventory_url", &r.InventoryURL},
+	}
 }
 
 func checkParams(in *field.Reader, params map[string]any) {

@@ -1,31 +1,23 @@
 package webhook_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/leasehold/leasehold/backend"
 	"github.com/leasehold/leasehold/backend/backendtest"
-	"github.com/leasehold/leasehold/backend/webhook"
-	"github.com/leasehold/leasehold/lease"
 )
 
 const (
@@ -44,16 +36,19 @@ type service struct {
 	things map[string]*thing
 	fences map[string]uint64
 	fault  backendtest.Fault
+	failAt int // this request from now on fails; 0 and below: none does
 	healed chan struct{}
-	bodies []map[string]any
-	header []http.Header
+	asked  int // inventory calls
 }
 
 // thing has two parts, so that a revoke can stop half-way.
 type thing struct {
 	account, grants bool
-	until           time.Time
+	until, created  time.Time
 }
+
+// servicePage is how many names the service puts on a page, however many are asked for.
+const servicePage = 2
 
 func newService(t *testing.T, start func(http.Handler) *httptest.Server) *service {
 	s := &service{t: t, things: map[string]*thing{}, fences: map[string]uint64{}, healed: make(chan struct{})}
@@ -72,14 +67,16 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the caller has gone
 	}
 	var call struct {
-		Action string          `json:"action"`
-		Name   string          `json:"external_name"`
-		Fence  uint64          `json:"fencing_index"`
-		Expire time.Time       `json:"expire_time"`
-		Keep   json.RawMessage `json:"internal"`
+		Action string    `json:"action"`
+		Name   string    `json:"external_name"`
+		Fence  uint64    `json:"fencing_index"`
+		Expire time.Time `json:"expire_time"`
+		Mark   string    `json:"mark"`
+		After  string    `json:"after"`
+		Limit  int       `json:"limit"`
+		Keep   any       `json:"internal"`
 	}
-	var all map[string]any
-	if json.Unmarshal(body, &call) != nil || json.Unmarshal(body, &all) != nil || "/"+call.Action != r.URL.Path {
+	if json.Unmarshal(body, &call) != nil || "/"+call.Action != r.URL.Path {
 		http.Error(w, "bad call", http.StatusBadRequest)
 		return
 	}
@@ -88,8 +85,15 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.bodies, s.header = append(s.bodies, all), append(s.header, r.Header.Clone())
 	fault, healed := s.fault, s.healed
+	if s.failAt--; s.failAt == 0 {
+		fault = backendtest.FailBefore
+	}
+	if call.Action == "inventory" {
+		s.mu.Unlock()
+		s.inventory(w, r, fault, healed, call.Mark, call.After, min(call.Limit, servicePage))
+		return
+	}
 	if call.Fence < s.fences[call.Name] || r.Header.Get("X-Leasehold-Fencing") != strconv.FormatUint(call.Fence, 10) {
 		s.mu.Unlock()
 		http.Error(w, "stale", http.StatusConflict)
@@ -108,18 +112,23 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	status := s.work(call.Action, call.Name, call.Expire, fault == backendtest.FailHalf)
 	switch fault {
+	case backendtest.Twice:
+		status = s.work(call.Action, call.Name, call.Expire, false)
+	case backendtest.FailAfter:
+		http.Error(w, "done, and now down", http.StatusInternalServerError)
+		return
 	case backendtest.FailHalf:
-		http.Error(w, "half done; you keep "+handle, http.StatusInternalServerError)
+		words := "half done"
+		if call.Action == "issue" || call.Keep != nil { // what nobody was told, nobody can take out
+			words += "; you keep " + handle
+		}
+		http.Error(w, words, http.StatusInternalServerError)
 		return
 	case backendtest.HangAfter:
 		hang(r, healed)
 		return
 	case backendtest.LoseAnswer:
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err == nil {
-			conn.Close()
-		}
-		return
+		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(status)
 	if call.Action == "issue" {
@@ -134,7 +143,7 @@ func (s *service) work(action, name string, expire time.Time, half bool) int {
 	switch action {
 	case "issue":
 		if th == nil {
-			th = &thing{}
+			th = &thing{created: time.Now()}
 			s.things[name] = th
 		}
 		th.account, th.grants, th.until = true, !half, expire
@@ -156,6 +165,38 @@ func (s *service) work(action, name string, expire time.Time, half bool) int {
 	return http.StatusOK
 }
 
+// inventory answers with one page.
+func (s *service) inventory(
+	w http.ResponseWriter, r *http.Request, fault backendtest.Fault, healed <-chan struct{}, mark, after string, limit int,
+) {
+	switch fault {
+	case backendtest.FailBefore:
+		http.Error(w, "down; your key is "+signingKey, http.StatusServiceUnavailable)
+		return
+	case backendtest.HangBefore:
+		hang(r, healed)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	var names []string
+	for name := range s.things {
+		if strings.HasPrefix(name, mark+"-") && name > after {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	more := len(names) > limit
+	items := []map[string]any{}
+	for _, name := range names[:min(limit, len(names))] {
+		items = append(items, map[string]any{"external_name": name, "created": s.things[name].created, "note": "of our own"})
+	}
+	if err := json.NewEncoder(w).Encode(map[string]any{"items": items, "more": more}); err != nil {
+		s.t.Error(err)
+	}
+}
+
 // hang answers nothing until the caller goes away or the fault is healed, and then breaks off.
 func hang(r *http.Request, healed <-chan struct{}) {
 	select {
@@ -171,10 +212,22 @@ func (s *service) plant(f backendtest.Fault) {
 	s.fault = f
 }
 
+// failStep lets the step-th request from now on fail.
+func (s *service) failStep(step int) (reached func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failAt = step
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.failAt <= 0
+	}
+}
+
 func (s *service) heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fault = 0
+	s.fault, s.failAt = 0, 0
 	close(s.healed)
 	s.healed = make(chan struct{})
 }
@@ -200,6 +253,21 @@ func (s *service) until(name string) time.Time {
 
 func startTLS(h http.Handler) *httptest.Server { return start(h, (*httptest.Server).StartTLS) }
 
+// startHTTP2 checks that its callers do speak HTTP/2: many calls share one connection then.
+func startHTTP2(h http.Handler) *httptest.Server {
+	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			w.WriteHeader(http.StatusHTTPVersionNotSupported)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+	return start(checked, func(srv *httptest.Server) {
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+	})
+}
+
 func startPlain(h http.Handler) *httptest.Server { return start(h, (*httptest.Server).Start) }
 
 func start(h http.Handler, how func(*httptest.Server)) *httptest.Server {
@@ -219,131 +287,4 @@ func signed(header string, body []byte) bool {
 	mac.Write([]byte(t + "." + string(body)))
 	got, err := hex.DecodeString(v1)
 	return err == nil && hmac.Equal(got, mac.Sum(nil))
-}
-
-// mount is one mount of the engine with its store.
-type mount struct {
-	*testing.T
-	engine *webhook.Backend
-	store  *backendtest.Store
-	dev    bool
-}
-
-func newMount(t *testing.T, opts webhook.Options) *mount {
-	m := &mount{T: t, engine: webhook.New(opts), store: backendtest.NewStore()}
-	t.Cleanup(func() { m.engine.Close() })
-	return m
-}
-
-func (m *mount) request(op backend.Operation, path string, params map[string]any) *backend.Request {
-	return &backend.Request{
-		Mount: &lease.Mount{Path: "hooks/", Type: "webhook"}, Operation: op, Path: path, Params: params,
-		Store: m.store, Cluster: "c1", DevMode: m.dev,
-	}
-}
-
-func (m *mount) handle(op backend.Operation, path string, params map[string]any) (*backend.Response, error) {
-	return m.engine.Handle(m.Context(), m.request(op, path, params))
-}
-
-func (m *mount) write(path string, params map[string]any) {
-	m.Helper()
-	if resp, err := m.handle(backend.Write, path, params); err != nil || resp != nil {
-		m.Fatalf("write %s: got %v, %v; want nothing to say", path, resp, err)
-	}
-}
-
-func (m *mount) prepare(role string, params map[string]any) *backend.Plan {
-	m.Helper()
-	plan, err := m.engine.Prepare(m.Context(), m.request(backend.Write, "creds/"+role, params))
-	if err != nil {
-		m.Fatalf("prepare %s: %v", role, err)
-	}
-	return plan
-}
-
-func (m *mount) intent(plan *backend.Plan) *backend.Intent {
-	return &backend.Intent{
-		LeaseID: "hooks/creds/ci/x", ExternalName: "lh-c1-x", Role: plan.Role, Generation: 1, Fence: 800,
-		TTL: time.Hour, ExpireTime: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
-		Internal: plan.Internal, Request: m.request(backend.Write, "creds/ci", nil),
-	}
-}
-
-func (m *mount) renewal(internal []byte) *backend.Renewal {
-	return &backend.Renewal{
-		LeaseID: "hooks/creds/ci/x", ExternalName: "lh-c1-x", Role: "ci", Generation: 2, Fence: 811,
-		TTL: time.Hour, ExpireTime: time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC), Internal: internal, Store: m.store,
-	}
-}
-
-func (m *mount) destruction(internal []byte) *backend.Destruction {
-	return &backend.Destruction{
-		LeaseID: "hooks/creds/ci/x", ExternalName: "lh-c1-x", Role: "ci", Generation: 2, Fence: 812, Attempt: 3,
-		ExpireTime: time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC), Internal: internal, Store: m.store,
-	}
-}
-
-func roleAt(url string) map[string]any {
-	return map[string]any{
-		"issue_url": url + "/issue", "renew_url": url + "/renew", "revoke_url": url + "/revoke", "secret": signingKey,
-	}
-}
-
-// forService is a mount whose role "ci" is served by the server.
-func forService(t *testing.T, srv *httptest.Server) *mount {
-	m := newMount(t, webhook.Options{})
-	config := map[string]any{"allowed_hosts": []any{"127.0.0.1"}}
-	if cert := srv.Certificate(); cert != nil {
-		config["ca_cert"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
-	}
-	m.write("config", config)
-	m.write("roles/ci", roleAt(srv.URL))
-	return m
-}
-
-func TestConformance(t *testing.T) {
-	for name, start := range map[string]func(http.Handler) *httptest.Server{
-		"https": startTLS, "http on loopback": startPlain,
-	} {
-		t.Run(name, func(t *testing.T) {
-			backendtest.Run(t, func(t *testing.T) *backendtest.Harness {
-				s := newService(t, start)
-				m := forService(t, s.srv)
-				return &backendtest.Harness{
-					Backend: m.engine,
-					Request: func() *backend.Request { return m.request(backend.Read, "creds/ci", nil) },
-					Living:  s.living,
-					Until:   s.until,
-					Plant:   s.plant,
-					Heal:    s.heal,
-					Forget: func() {
-						if _, err := m.handle(backend.Delete, "roles/ci", nil); err != nil {
-							t.Fatal(err)
-						}
-					},
-					Secrets: []string{signingKey, handle},
-				}
-			})
-		})
-	}
-}
-
-// clientPair makes a certificate and its key, both in PEM.
-func clientPair(t *testing.T) (cert, key string) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }

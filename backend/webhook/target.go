@@ -116,18 +116,19 @@ func (b *Backend) Renew(ctx context.Context, r *backend.Renewal) (time.Duration,
 }
 
 // Destroy asks the service to destroy the thing. The role counts as it stands now, so that a
-// service may move and its key may change; a deleted role as it stood when the lease was made.
+// service may move and its key may change; a deleted role as it stood last, or, when that is
+// forgotten, when the lease was made.
 func (b *Backend) Destroy(ctx context.Context, d *backend.Destruction) error {
 	k, err := decodeKept(d.Internal)
 	if err != nil {
 		return err
 	}
-	current, err := loadRole(d.Store, d.Role)
+	latest, err := latestRole(d.Store, d.Role)
 	if err != nil {
 		return err
 	}
-	if current != nil {
-		k.Role = *current
+	if latest != nil {
+		k.Role = *latest
 	}
 	cfg, err := loadConfig(d.Store)
 	if err != nil {
@@ -167,7 +168,7 @@ func undestroyed(err error, k *kept) error {
 	return text
 }
 
-// unanswered is the error of an issue or renew call that got no answer.
+// unanswered is the error of an issue, renew or inventory call that got no answer.
 func unanswered(action string, err error, k *kept) error {
 	message := fmt.Sprintf("the service did not answer %s", action)
 	var badURL *refusedURL
@@ -187,8 +188,8 @@ func misunderstood(action string, err error, k *kept) error {
 	}
 }
 
-// fault is the error of an issue or renew call that was answered with a failure. The caller of
-// the API learns the status; the service's words are for the log.
+// fault is the error of an issue, renew or inventory call that was answered with a failure. The
+// caller of the API learns the status; the service's words are for the log.
 func (a *answer) fault(action string, v verdict, k *kept) error {
 	e := &lease.Error{
 		Code:    lease.Upstream,
@@ -199,7 +200,7 @@ func (a *answer) fault(action string, v verdict, k *kept) error {
 	case action == renew && v != failed:
 		e.Code = lease.Invalid
 		e.Err = scrubbed{e.Err.Error(), backend.ErrRefused}
-	case v == refused:
+	case v == refused && action != inventory:
 		e.Code = lease.Invalid
 	}
 	return e

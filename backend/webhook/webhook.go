@@ -15,6 +15,7 @@
 //   - Whatever the service answers, the engine reads a bounded part of it, waits a bounded time
 //     and never shows the service's words to the caller of the API (T24).
 //   - A revoke needs nothing but what the lease keeps: it works when the role has been deleted.
+//   - An inventory is whole or an error: of a mount with a role that nobody lists there is none.
 package webhook
 
 import (
@@ -39,8 +40,9 @@ type Options struct {
 // Backend is the engine. It holds connections, and no state beside them; it is safe for
 // concurrent use.
 type Backend struct {
-	now     func() time.Time
-	clients *clients
+	now      func() time.Time
+	clients  *clients
+	maxNames int // of an inventory
 }
 
 // New makes the engine.
@@ -48,7 +50,7 @@ func New(opts Options) *Backend {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Backend{now: opts.Now, clients: &clients{resolver: opts.Resolver}}
+	return &Backend{now: opts.Now, clients: &clients{resolver: opts.Resolver}, maxNames: MaxInventory}
 }
 
 // Close gives up the connections that are kept for later calls.
@@ -108,7 +110,7 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 	case kind == "roles/" && req.Operation == backend.Write:
 		return nil, writeRole(ctx, req, name)
 	case kind == "roles/" && req.Operation == backend.Delete:
-		return nil, req.Store.Delete(ctx, roleKey(name))
+		return nil, deleteRole(ctx, req, name)
 	}
 	return nil, lease.Errorf(lease.Unsupported, "unsupported operation")
 }
@@ -138,9 +140,7 @@ func (b *Backend) Prepare(_ context.Context, req *backend.Request) (*backend.Pla
 	if err := in.Err(); err != nil {
 		return nil, err
 	}
-	kept := kept{Role: *r, Params: params, Dev: req.DevMode}
-	kept.Role.Params = nil // they are in params
-	if plan.Internal, err = kept.encode(); err != nil {
+	if plan.Internal, err = keep(*r, params, req.DevMode).encode(); err != nil {
 		return nil, err
 	}
 	plan.Warnings = in.Warnings()
@@ -170,6 +170,20 @@ type kept struct {
 	Params   map[string]any  `json:"params,omitempty"`
 	Internal json.RawMessage `json:"internal,omitempty"` // what the service answered to issue
 	Dev      bool            `json:"dev,omitempty"`
+}
+
+// keep is what a lease keeps of a role before the service has answered.
+func keep(r role, params map[string]any, dev bool) *kept {
+	r.Params, r.InventoryURL = nil, "" // the first are in params, the second no lease needs
+	return &kept{Role: r, Params: params, Dev: dev}
+}
+
+// params are those of the calls: an object, if an empty one.
+func (k *kept) params() map[string]any {
+	if k.Params == nil {
+		return map[string]any{}
+	}
+	return k.Params
 }
 
 func (k *kept) encode() ([]byte, error) {

@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -256,69 +255,6 @@ func TestAnswersToRenew(t *testing.T) {
 	}
 }
 
-// T24: a service that never stops talking, promises a gigabyte, or stops in the middle.
-func TestT24_HostileAnswers(t *testing.T) {
-	chunk := []byte(strings.Repeat("a", 32<<10))
-	forever := func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
-			if _, err := w.Write(chunk); err != nil {
-				return
-			}
-		}
-	}
-	handlers := map[string]http.HandlerFunc{
-		"streams for ever": forever,
-		"fails and streams for ever": func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(http.StatusInternalServerError)
-			forever(w, r)
-		},
-		"promises a gigabyte": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", strconv.Itoa(1<<30))
-			forever(w, r)
-		},
-		"stops early": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, `{"data":{}}`)
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		},
-		"sends endless headers": func(w http.ResponseWriter, _ *http.Request) {
-			for i := range 100 {
-				w.Header().Set(fmt.Sprint("X-", i), string(chunk[:1024]))
-			}
-		},
-	}
-	for name, handler := range handlers {
-		t.Run(name, func(t *testing.T) {
-			m := answering(t, handler)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			if made, err := m.engine.Create(ctx, m.intent(m.prepare("ci", nil))); err == nil || len(err.Error()) > 512 {
-				t.Errorf("got %v, %v; want a short error", made, err)
-			}
-			if ctx.Err() != nil {
-				t.Error("the call lasted until its deadline")
-			}
-		})
-	}
-	// What counts of a revoke is the status.
-	for _, name := range []string{"streams for ever", "promises a gigabyte", "stops early"} {
-		m := answering(t, handlers[name])
-		if err := m.engine.Destroy(t.Context(), m.destruction(m.prepare("ci", nil).Internal)); err != nil {
-			t.Errorf("revoke, %s: %v", name, err)
-		}
-	}
-}
-
-func TestTheConfigsTimeoutHolds(t *testing.T) {
-	m := answering(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	m.write("config", map[string]any{"timeout": "1s"})
-	err := m.engine.Destroy(t.Context(), m.destruction(m.prepare("ci", nil).Internal))
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "gave no answer in time") || backend.IsPermanent(err) {
-		t.Errorf("got %v, want a time-out that is tried again", err)
-	}
-}
-
 // T12: what a service says may hold what it was told.
 func TestT12_ErrorsAreScrubbedAndCut(t *testing.T) {
 	m := answering(t, func(w http.ResponseWriter, r *http.Request) {
@@ -355,21 +291,6 @@ func TestT12_ErrorsDoNotQuoteTheURL(t *testing.T) {
 	err := m.engine.Destroy(t.Context(), m.destruction(internal))
 	if err == nil || strings.Contains(err.Error(), "canary") || backend.IsPermanent(err) {
 		t.Errorf("got %v, want an error without the query, to be tried again", err)
-	}
-}
-
-func TestCertificates(t *testing.T) {
-	srv := startTLS(http.NotFoundHandler())
-	defer srv.Close()
-	m := forService(t, srv)
-	internal := m.prepare("ci", nil).Internal
-	if err := m.engine.Destroy(t.Context(), m.destruction(internal)); err != nil {
-		t.Errorf("with the service's ca_cert: %v", err)
-	}
-	m.write("config", map[string]any{"ca_cert": ""})
-	err := m.engine.Destroy(t.Context(), m.destruction(internal))
-	if err == nil || !strings.Contains(err.Error(), "certificate") || backend.IsPermanent(err) {
-		t.Errorf("without: got %v, want a certificate error that is tried again", err)
 	}
 }
 
