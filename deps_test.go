@@ -55,8 +55,9 @@ var may = map[string][]string{
 	"cmd/leasehold/cli": {"client"},
 	"cmd/leasehold": {"lease", "seal", "client", "fsm", "backend", "policy", "lessor", "expiration", "cluster",
 		"httpapi", "cmd/leasehold"},
-	"scripts": {},
-	"test":    {"lease", "seal", "client", "fsm", "backend", "policy", "lessor", "expiration", "cluster", "httpapi", "test"},
+	"scripts":  {},
+	"examples": {},
+	"test":     {"lease", "seal", "client", "fsm", "backend", "policy", "lessor", "expiration", "cluster", "httpapi", "test"},
 }
 
 // rule finds the longest entry of may that covers a package.
