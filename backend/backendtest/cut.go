@@ -10,21 +10,23 @@ import (
 // maxRequests bounds how many requests one call makes of its target.
 const maxRequests = 100
 
-// eachStep calls fn with every step of a call. cut runs one try of the call during which the step fails.
-// fn returns whether the step was reached: the first that was not is the end.
-func (r *rig) eachStep(fn func(cut func(func() error) error, reached func() bool)) (cuts int) {
+// eachStep calls fn for every step of a call. fn makes the call once by way of cut, during which the step
+// fails; the first step that a call does not reach is the end.
+func (r *rig) eachStep(fn func(cut func(call func() error) error)) (cuts int) {
 	r.Helper()
 	if r.FailAt == nil {
 		r.Skipf("the harness does not fail at a step")
 	}
 	for step := 1; step <= maxRequests; step++ {
-		var reached func() bool
+		reached := false
 		fn(func(call func() error) error {
-			reached = r.FailAt(step)
-			defer r.Heal()
-			return call()
-		}, func() bool { return reached() })
-		if !reached() {
+			struck := r.FailAt(step)
+			err := call()
+			reached = struck()
+			r.Heal()
+			return err
+		})
+		if !reached {
 			return step - 1
 		}
 	}
@@ -41,7 +43,7 @@ func (r *rig) wantCuts(cuts int) {
 
 // A Create that was cut off is undone by Destroy with what the intent kept, and made good by another.
 func testCreateCut(r *rig) {
-	r.wantCuts(r.eachStep(func(cut func(func() error) error, _ func() bool) {
+	r.wantCuts(r.eachStep(func(cut func(func() error) error) {
 		c := r.prepare()
 		if err := cut(func() error { return r.create(c) }); err == nil {
 			r.wantLiving(c, 1)
@@ -50,7 +52,7 @@ func testCreateCut(r *rig) {
 		r.must("destroy what was cut off", r.destroy(c))
 		r.wantExactly("after it was destroyed")
 	}))
-	r.eachStep(func(cut func(func() error) error, _ func() bool) {
+	r.eachStep(func(cut func(func() error) error) {
 		c := r.prepare()
 		_ = cut(func() error { return r.create(c) })
 		r.must("create again what was cut off", r.create(c))
@@ -63,7 +65,7 @@ func testCreateCut(r *rig) {
 func testRenewCut(r *rig) {
 	c := r.prepare()
 	r.must("create", r.create(c))
-	r.eachStep(func(cut func(func() error) error, _ func() bool) {
+	r.eachStep(func(cut func(func() error) error) {
 		before := *c
 		c.extend(time.Hour)
 		if err := cut(func() error { return r.renew(c) }); errors.Is(err, backend.ErrRefused) {
@@ -79,7 +81,7 @@ func testRenewCut(r *rig) {
 }
 
 func testDestroyCut(r *rig) {
-	r.wantCuts(r.eachStep(func(cut func(func() error) error, _ func() bool) {
+	r.wantCuts(r.eachStep(func(cut func(func() error) error) {
 		c := r.prepare()
 		r.must("create", r.create(c))
 		switch err := cut(func() error { return r.destroy(c) }); {

@@ -69,8 +69,8 @@ type Harness struct {
 	// Also lists the faults beyond the first five that Plant can make.
 	Also []Fault
 	// FailAt lets the step-th request that reaches the target from now on fail, counted from 1, and lets
-	// all others pass, until Heal is called. reached reports whether there were so many. With it each
-	// call is cut off at every one of its steps. Nil: a call is one step.
+	// all others pass, until Heal is called. reached, asked before that, reports whether there were so
+	// many. With it each call is cut off at every one of its steps. Nil: a call is one step.
 	FailAt func(step int) (reached func() bool)
 	// Fenced says that the target refuses calls with a smaller fencing index than it has seen for a name.
 	Fenced bool
