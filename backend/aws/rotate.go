@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -133,9 +132,13 @@ func (u *user) newRoot(ctx context.Context, now time.Time) error {
 // resume looks at a rotation that another call began. It leaves one with a candidate to go on with, or
 // none.
 func (u *user) resume(ctx context.Context, rot *rotation, now time.Time) error {
-	if rot.AccessKey == "" && now.Sub(rot.Begun) < rotateTimeout+callTimeout {
+	young := now.Sub(rot.Begun) < rotateTimeout+callTimeout
+	switch {
+	case young && rot.AccessKey == "":
 		return lease.Errorf(lease.Conflict, "another rotation began at %s: try again in two minutes if it has not ended",
 			rot.Begun.UTC().Format(time.RFC3339))
+	case young: // the list of keys may not show the candidate yet
+		return nil
 	}
 	keys, err := u.keys(ctx)
 	if err != nil {
@@ -171,10 +174,12 @@ func (u *user) makeCandidate(ctx context.Context, now time.Time) error {
 	if err == nil && (out.AccessKey == nil || awssdk.ToString(out.AccessKey.SecretAccessKey) == "") {
 		err = errNoKey
 	}
+	if denied(err) {
+		// Nothing was made, so there is nothing to be looked for. If that cannot be stored, the next
+		// rotation waits and looks in vain.
+		_ = u.change(context.WithoutCancel(ctx), func(r *root) { r.Rotation = nil })
+	}
 	if err != nil {
-		if denied(err) { // then nothing was made, and nothing has to be looked for
-			err = errors.Join(err, u.change(context.WithoutCancel(ctx), func(r *root) { r.Rotation = nil }))
-		}
 		return err
 	}
 	id, secret := awssdk.ToString(out.AccessKey.AccessKeyId), awssdk.ToString(out.AccessKey.SecretAccessKey)
@@ -208,17 +213,13 @@ func (u *user) prove(ctx context.Context, id, secret string) error {
 			taken = 0
 		}
 		if taken < proofs && !pause(ctx, u.b.pace.proof) {
-			return cmpErr(err, newFailure("iam:GetUser with the new access key", ctx.Err(), nil))
+			if err == nil {
+				err = newFailure("iam:GetUser", ctx.Err(), nil)
+			}
+			return err
 		}
 	}
 	return nil
-}
-
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // deleteOld does the last step. If it fails the new key is in force all the same, and the next rotation

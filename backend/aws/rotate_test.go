@@ -258,3 +258,36 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 		t.Errorf("afterwards: %v with the keys %v", err, m.rootKeys())
 	}
 }
+
+// A candidate that lists do not show yet is used; one that somebody has deleted is given up.
+func TestARotationThatStoppedWithACandidate(t *testing.T) {
+	stopped := func(t *testing.T, lags awstest.Lags) *mount {
+		m := newMount(t)
+		m.server.Lag(lags)
+		store := &cutStore{Store: m.store.(*backendtest.Store), left: 2} // begun, candidate, and then the change
+		m.store = store
+		if _, err := m.rotate(); !errors.Is(err, errCut) || len(m.rootKeys()) != 2 {
+			t.Fatalf("got %v with the keys %v, want a candidate beside the key", err, m.rootKeys())
+		}
+		store.cut(-1, false)
+		return m
+	}
+	t.Run("not listed yet", func(t *testing.T) {
+		m := stopped(t, awstest.Lags{Reads: time.Hour})
+		candidate := m.rootKeys()[1]
+		if id, err := m.rotate(); err != nil || id != candidate || !slices.Equal(m.rootKeys(), []string{candidate}) {
+			t.Errorf("got %s, %v with the keys %v; want the candidate %s", id, err, m.rootKeys(), candidate)
+		}
+	})
+	t.Run("deleted", func(t *testing.T) {
+		m := stopped(t, awstest.Lags{})
+		gone := m.rootKeys()[1]
+		m.server.DropOperatorKey(gone)
+		m.clock.pass(2 * time.Minute)
+		id, err := m.rotate()
+		if err != nil || id == gone || !slices.Equal(m.rootKeys(), []string{id}) {
+			t.Errorf("got %s, %v with the keys %v; want a third", id, err, m.rootKeys())
+		}
+		m.usable()
+	})
+}

@@ -56,7 +56,7 @@ func (s *session) load(ctx context.Context) (changed bool, err error) {
 	}
 	c, err := s.b.clients.get(ctx, r)
 	if err != nil {
-		return false, fmt.Errorf("%w", newFailure("the call", err, r.secrets()))
+		return false, newFailure("a call", err, r.secrets())
 	}
 	changed = s.root == nil || s.root.AccessKey != r.AccessKey || s.root.SecretKey != r.SecretKey
 	s.root, s.version, s.client = r, version, c

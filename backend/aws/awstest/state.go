@@ -220,3 +220,13 @@ func (s *Server) AddOperatorKey() {
 	u.keys = append(u.keys, accessKey{Key: s.newKey(), created: s.now()})
 	s.account.put(u)
 }
+
+// DropOperatorKey deletes one of the operator's keys, as a person may.
+func (s *Server) DropOperatorKey(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account = s.account.clone()
+	u := s.account.users[Operator].clone()
+	u.keys = slices.DeleteFunc(u.keys, func(k accessKey) bool { return k.ID == id })
+	s.account.put(u)
+}
