@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a fresh cluster on this machine and prints what docs/benchmarks.md records. Client and three
-# nodes share the machine. It takes about ten minutes on an idle machine; "bench.sh quick" leaves out the million leases.
+# nodes share the machine. It takes about twelve minutes on an idle machine; "bench.sh quick" leaves out the million leases.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LEASEHOLD_CLUSTER_DIR=${LEASEHOLD_CLUSTER_DIR:-.cluster/bench} LEASEHOLD_CLUSTER_PORTS=${LEASEHOLD_CLUSTER_PORTS:-84}
@@ -43,6 +43,15 @@ head "leasehold bench failover -runs=20 -how=kill"
 "$LEASEHOLD_BIN" bench failover -runs=20 -how=kill "${nodes[@]}" | tail -n 1
 head "leasehold bench failover -runs=10 -how=stop"
 "$LEASEHOLD_BIN" bench failover -runs=10 -how=stop "${nodes[@]}" | tail -n 1
+
+# These start a PostgreSQL and a cluster of their own.
+scripts/cluster.sh wipe
+for what in PostgresLogins:4000x ExpiryToRefused:800x; do
+  command=(go test -run=NONE -bench="${what%:*}" -benchtime="${what#*:}" ./test/credentials)
+  head "${command[*]}"
+  out=$("${command[@]}" 2>&1) || { echo "$out"; exit 1; }
+  sed -n 's/^ *bench_test\.go:[0-9]*: //p' <<<"$out"
+done
 
 [[ "${1:-}" == quick ]] && exit 0
 fresh
