@@ -116,18 +116,7 @@ func startProbe(e *engine) *probe {
 }
 
 func (p *probe) one(e *engine, node int) {
-	begun := time.Now()
-	c, r := e.ask(context.Background(), node, "app", 2*time.Second)
-	took := time.Since(begun)
-	var lag time.Duration
-	err := r.err
-	if c == nil {
-		err = fmt.Errorf("a login: got %v", r)
-	} else if end, failed := e.end(node, c.id); failed != nil {
-		err = failed
-	} else {
-		lag, err = e.lag(context.Background(), c, end)
-	}
+	took, lag, err := e.life(context.Background(), node)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -135,6 +124,20 @@ func (p *probe) one(e *engine, node int) {
 		return
 	}
 	p.issues, p.lags = append(p.issues, took), append(p.lags, lag)
+}
+
+// life issues a login and returns how long that took, and how long after its lease's end it was refused.
+func (e *engine) life(ctx context.Context, node int) (took, lag time.Duration, err error) {
+	c, r := e.ask(ctx, node, "app", 2*time.Second)
+	if c == nil {
+		return 0, 0, fmt.Errorf("a login: got %v", r)
+	}
+	end, err := e.end(node, c.id)
+	if err != nil {
+		return 0, 0, err
+	}
+	lag, err = e.lag(ctx, c, end)
+	return c.acked.Sub(c.sent), lag, err
 }
 
 // end ends the probe and judges it.
