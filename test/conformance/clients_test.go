@@ -259,7 +259,7 @@ func TestClientsMounts(t *testing.T) {
 		path := unique("mounted")
 		ok(t, at(1).Mount(path, "lease", "10m", "1h"))
 		refused(t, at(2), at(2).Mount(path, "lease", "", ""), 400)
-		refused(t, at(2), at(2).Mount(unique("other"), "aws", "", ""), 400)
+		refused(t, at(2), at(2).Mount(unique("other"), "azure", "", ""), 400)
 		entry, _ := must[map[string]any](t)(at(3).ListMounts())[path+"/"].(map[string]any)
 		if entry["type"] != "lease" || entry["accessor"] == "" || entry["uuid"] == "" {
 			t.Errorf("listed as %v", entry)

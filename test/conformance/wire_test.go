@@ -103,7 +103,7 @@ func TestErrors(t *testing.T) {
 		{"renewal of an unknown token", "PUT", "auth/token/renew", `{"token":"no-such"}`, "", 400, "token not found"},
 		{"lookup of an unknown token", "POST", "auth/token/lookup", `{"token":"no-such"}`, "", 403, "bad token"},
 		{"enable on a used path", "POST", "sys/mounts/" + path, `{"type":"lease"}`, "", 400, "path is already in use at " + path + "/"},
-		{"an unknown engine", "POST", "sys/mounts/new", `{"type":"aws"}`, "", 400, "plugin not found in the catalog: aws"},
+		{"an unknown engine", "POST", "sys/mounts/new", `{"type":"azure"}`, "", 400, "plugin not found in the catalog: azure"},
 		{"tune of an unknown mount", "POST", "sys/mounts/a/tune", `{"max_lease_ttl":"1h"}`, "", 400, `tune of path "a/" failed: no mount entry found`},
 		{"a default above the maximum", "POST", "sys/mounts/" + path + "/tune", `{"default_lease_ttl":36000,"max_lease_ttl":3600}`, "", 400, "backend max lease TTL of 3600 would be less than backend default lease TTL of 36000"},
 		{"root's policy", "DELETE", "sys/policies/acl/root", nil, "", 400, `cannot delete "root" policy`},
