@@ -87,6 +87,10 @@ func (i *issue) repeatable() (*lease.Lease, lease.Time, error) {
 	case le.Remaining(now) < time.Second:
 		return conflict("is about to end: use another key")
 	}
+	// What stands for nothing that could be found again would be a second credential (settled decision 13).
+	if itemized, ok := i.target.(backend.Itemized); ok && le.Status == lease.Active && !i.l.hasItem(itemized, le) {
+		return conflict("cannot be shown again: use another key for another one")
+	}
 	return le, now, nil
 }
 

@@ -13,7 +13,7 @@ func TestEachTypeIsListedOnce(t *testing.T) {
 		t.Errorf("got %d types of %d engines: two share a name", len(registry), len(all.List()))
 	}
 	// Whether a type has a target decides whether its leases need more than one entry to end.
-	for name, want := range map[string]bool{"kv": false, "lease": false, "webhook": true, "database": true} {
+	for name, want := range map[string]bool{"kv": false, "lease": false, "webhook": true, "database": true, "aws": true} {
 		if registry[name] == nil {
 			t.Errorf("no engine of type %q", name)
 		}
