@@ -64,10 +64,23 @@ func TestPlanClaimsOfATargetThatIsDown(t *testing.T) {
 			if got := claimIDs(todo); got != c.want || probe != c.probe {
 				t.Errorf("got %q as a probe: %v, want %q, %v", got, probe, c.want, c.probe)
 			}
-			if c.target.ProbeAt > p.now && todo.Wake > c.target.ProbeAt {
-				t.Errorf("wake at %s, after the next probe at %s", todo.Wake, c.target.ProbeAt)
+			if c.target.ProbeAt > p.now && todo.Wake != c.target.ProbeAt {
+				t.Errorf("wake at %s, want when the next probe may be made, at %s", todo.Wake, c.target.ProbeAt)
 			}
 		})
+	}
+}
+
+// At a target that answers, those by force and the others are claimed in the order in which they came due.
+func TestPlanClaimsInTheOrderOfBecomingDue(t *testing.T) {
+	p := newPlanner(t, fakeMount("a", lease.MountConfig{RevokeConcurrency: 3}))
+	p.add("a/creds", 5, time.Hour)
+	for i, force := range []bool{false, true, false, true, false} {
+		p.now = p.now.Add(time.Second)
+		p.do(&command.Revoke{Ids: []string{id("a/creds", 4-i)}, Force: force})
+	}
+	if got, want := claimIDs(p.plan(&expiration.Busy{})), "a4 a3 a2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -107,3 +107,31 @@ func TestWhatIsAskedForIsBounded(t *testing.T) {
 		t.Errorf("more than %d named: %v", fsm.MaxRetry, many.Err)
 	}
 }
+
+// The leader is roused for what is due at once, but not for what a frozen mount keeps; the thaw rouses it.
+func TestAFrozenMountCallsForNoAttention(t *testing.T) {
+	w := newWorld(t)
+	roused := func() bool {
+		select {
+		case <-w.s.Attention():
+			return true
+		default:
+			return false
+		}
+	}
+	w.target("db/creds/1", rootHash, time.Hour)
+	w.target("db/creds/2", rootHash, time.Hour)
+	if w.must(&command.Revoke{Ids: []string{"db/creds/1"}}); !roused() {
+		t.Error("a revoked lease raises no attention")
+	}
+	w.must(&command.FreezeMount{Id: targetMnt})
+	if w.must(&command.Revoke{Ids: []string{"db/creds/2"}}); roused() {
+		t.Error("a revoked lease of a frozen mount raises attention")
+	}
+	if w.must(&command.ThawMount{Id: targetMnt}); !roused() {
+		t.Error("the thaw raises no attention")
+	}
+	if w.must(&command.ThawMount{Id: targetMnt}); roused() {
+		t.Error("a thaw of what is not frozen raises attention")
+	}
+}
