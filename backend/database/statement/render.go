@@ -16,7 +16,7 @@ var plain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.:+ -]*[A-Za-z0-9_])?$`
 // It fails for a placeholder without a value, and for a value that cannot stand where it should.
 func (t *Template) Render(values map[string]string) (string, error) {
 	var b strings.Builder
-	for _, p := range t.pieces {
+	for i, p := range t.pieces {
 		if p.placeholder == "" {
 			b.WriteString(p.text)
 			continue
@@ -29,9 +29,33 @@ func (t *Template) Render(values map[string]string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if p.place == bare {
+			text = apart(b.String(), text, t.pieces[i+1:])
+		}
 		b.WriteString(text)
 	}
 	return b.String(), nil
+}
+
+// apart sets a value that brings its own quotes off from what touches it: a quote before or behind would
+// be taken for a part of it, and a letter before for the kind of its text.
+func apart(before, text string, after []piece) string {
+	if before != "" && touches(before[len(before)-1]) {
+		text = " " + text
+	}
+	if len(after) > 0 && (after[0].placeholder != "" || after[0].text != "" && touches(after[0].text[0])) {
+		text += " "
+	}
+	return text
+}
+
+// touches reports whether a byte beside a quoted value would change what the value is.
+func touches(c byte) bool {
+	switch {
+	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= 0x80:
+		return true
+	}
+	return strings.IndexByte("'\"`_$&", c) >= 0
 }
 
 // fit is value as it can stand at p.

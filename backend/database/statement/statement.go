@@ -82,6 +82,11 @@ func Parse(syntax Syntax, text string) ([]*Template, error) {
 	if err := s.run(); err != nil {
 		return nil, err
 	}
+	for _, t := range s.done {
+		if last := t.pieces[len(t.pieces)-1]; syntax == MySQL && last.place == bare && strings.HasSuffix(last.text, "--") {
+			return nil, errors.New("has a statement that ends in --, which is a comment there and none elsewhere: leave it out")
+		}
+	}
 	if n := len(s.done); n > MaxStatements {
 		return nil, fmt.Errorf("holds %d statements, at most %d are taken: put the work into a function at the database", n, MaxStatements)
 	}
