@@ -46,7 +46,7 @@ head "leasehold bench failover -runs=10 -how=stop"
 
 # These start a PostgreSQL and a cluster of their own.
 scripts/cluster.sh wipe
-for what in PostgresLogins:4000x ExpiryToRefused:800x; do
+for what in PostgresLogins:2000x ExpiryToRefused:800x; do
   command=(go test -run=NONE -bench="${what%:*}" -benchtime="${what#*:}" ./test/credentials)
   head "${command[*]}"
   out=$("${command[@]}" 2>&1) || { echo "$out"; exit 1; }

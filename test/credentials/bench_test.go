@@ -25,10 +25,14 @@ const rounds = 4
 var production = []string{"fsync=on", "shared_buffers=128MB", "autovacuum=on", "max_connections=100",
 	"log_statement=none", "log_connections=off"}
 
+// connections are how many each side may open: what a mount has unless it is told, and more.
+var connections = []int{4, 16}
+
 // BenchmarkPostgresLogins makes and ends b.N logins of PostgreSQL through Leasehold, and as many with pgx
-// alone, which sends the same statements and keeps no lease. Both have 32 clients; they take turns.
+// alone, which sends the role's statements and keeps no lease. Both have 32 clients and the same number of
+// connections; they take turns.
 //
-//	go test -run=NONE -bench=PostgresLogins -benchtime=4000x ./test/credentials
+//	go test -run=NONE -bench=PostgresLogins -benchtime=2000x ./test/credentials
 func BenchmarkPostgresLogins(b *testing.B) {
 	if b.N < clients*rounds {
 		return // the first try of every benchmark
@@ -36,54 +40,60 @@ func BenchmarkPostgresLogins(b *testing.B) {
 	srv := dbtest.StartPostgresWith(b, production...)
 	e := start(b).engine("database", srv, nil)
 	e.role("app", time.Hour)
-	bare := map[int]*pgxpool.Pool{}
-	for _, connections := range []int{4, clients} { // Leasehold's default, and one for each client
-		bare[connections] = barePool(b, srv, connections)
-	}
-	var leasehold, prefix turns
-	plain := map[int]*turns{4: {}, clients: {}}
-	n := b.N / rounds
+	sides := make([]side, len(connections))
 	for range rounds {
-		var all []*credential
-		leasehold.issued += timed(func() { all = e.fillAt(b, clients, n, "app") })
-		half := all[:n/2]
-		leasehold.ended += timed(func() { e.revokeAll(b, half) })
-		prefix.ended += timed(func() { e.must(1, "POST", "sys/leases/revoke-prefix/database/creds/app", `{"sync":true}`) })
-		for connections, pool := range bare {
-			names := make([]string, n)
-			plain[connections].issued += timed(func() { create(b, pool, names) })
-			plain[connections].ended += timed(func() { drop(b, pool, names) })
+		for i, n := range connections {
+			sides[i].turn(b, e, n, b.N/rounds)
 		}
 	}
-	best := plain[4]
-	for _, p := range plain {
-		best = &turns{min(best.issued, p.issued), min(best.ended, p.ended)}
-	}
-	made, half := rounds*n, rounds*(n/2)
 	b.ReportMetric(0, "ns/op") // of everything together: it tells nothing
-	b.Logf("issue:         %s, %s of pgx alone", rate(made, leasehold.issued), share(best.issued, leasehold.issued))
-	b.Logf("revoke:        %s, %s of pgx alone", rate(half, leasehold.ended), share(best.ended, 2*leasehold.ended))
-	b.Logf("revoke-prefix: %s, %s of pgx alone", rate(made-half, prefix.ended), share(best.ended, 2*prefix.ended))
-	for connections, p := range plain {
-		b.Logf("pgx alone, %2d connections: makes %s, drops %s", connections, rate(made, p.issued), rate(made, p.ended))
+	for i, n := range connections {
+		s := &sides[i]
+		b.Logf("%2d connections: %s issued a second, %.0f by pgx alone", n, beside(s.issued, s.made), s.made.rate())
+		b.Logf("%2d connections: %s revoked a second, %s by prefix, %.0f dropped by pgx alone", n,
+			beside(s.revoked, s.dropped), beside(s.swept, s.dropped), s.dropped.rate())
 	}
 }
 
-// turns is the time that a side took for all its rounds.
-type turns struct{ issued, ended time.Duration }
+// side is what came of both with one number of connections.
+type side struct {
+	issued, revoked, swept tally // by Leasehold: revoked one by one, and with one call
+	made, dropped          tally // by pgx alone
+}
 
-func timed(do func()) time.Duration {
+// tally is how many took how long.
+type tally struct {
+	n    int
+	took time.Duration
+}
+
+func (t *tally) rate() float64 { return float64(t.n) / t.took.Seconds() }
+
+func (t *tally) time(n int, do func()) {
 	begun := time.Now()
 	do()
-	return time.Since(begun)
+	t.took += time.Since(begun)
+	t.n += n
 }
 
-func rate(n int, took time.Duration) string {
-	return fmt.Sprintf("%.0f logins a second", float64(n)/took.Seconds())
+// beside is a rate with its share of another one.
+func beside(t, other tally) string {
+	return fmt.Sprintf("%.0f (%.0f %%)", t.rate(), 100*t.rate()/other.rate())
 }
 
-func share(best, took time.Duration) string {
-	return fmt.Sprintf("%.0f %%", 100*best.Seconds()/took.Seconds())
+// turn lets each make and end n logins.
+func (s *side) turn(b *testing.B, e *engine, connections, n int) {
+	e.connect(map[string]any{"max_open_connections": connections})
+	e.must(1, "POST", "sys/leases/revoke", `{"lease_id":"`+e.issue(b, 1, "app", 0).id+`","sync":true}`) // connects
+	var all []*credential
+	s.issued.time(n, func() { all = e.fillAt(b, clients, n, "app") })
+	s.revoked.time(n/2, func() { e.revokeAll(b, all[:n/2]) })
+	s.swept.time(n-n/2, func() { e.must(1, "POST", "sys/leases/revoke-prefix/database/creds/app", `{"sync":true}`) })
+	pool := barePool(b, e.srv, connections)
+	defer pool.Close()
+	names := make([]string, n)
+	s.made.time(n, func() { create(b, pool, names) })
+	s.dropped.time(n, func() { drop(b, pool, names) })
 }
 
 // fillAt issues n logins at the leader.
@@ -123,7 +133,6 @@ func barePool(b *testing.B, srv *dbtest.Server, connections int) *pgxpool.Pool {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(pool.Close)
 	eventually(b, 10*time.Second, "the pool is full", func() bool { return pool.Stat().IdleConns() == int32(connections) })
 	return pool
 }
