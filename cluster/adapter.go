@@ -17,6 +17,8 @@ type adapter struct {
 	state *fsm.State
 	clock *logClock
 	fatal func(error)
+	// understood is the highest feature level that this build knows.
+	understood uint32
 	// inherited is the last index in the log when this process started. Entries up to it may be
 	// of any age, so they say nothing about the time of now.
 	inherited uint64
@@ -44,7 +46,22 @@ func (a *adapter) Apply(entry *raft.Log) any {
 	if len(results) > 0 {
 		a.clock.applied(results[0].Now, entry.Index > a.inherited)
 	}
+	if err := a.checkLevel(); err != nil {
+		a.stop(err)
+		return err
+	}
 	return results
+}
+
+// checkLevel returns an error when the others may propose what this build would not understand. It is
+// better to stop before such a command than at it.
+func (a *adapter) checkLevel() error {
+	var level uint32
+	a.state.Read(func(v *fsm.View) { level = v.FeatureLevel() })
+	if level > a.understood {
+		return tooOld(level, a.understood)
+	}
+	return nil
 }
 
 // StoreConfiguration implements raft.ConfigurationStore, so that the state's index also passes
@@ -72,6 +89,10 @@ func (a *adapter) Restore(r io.ReadCloser) error {
 	var now lease.Time
 	a.state.Read(func(v *fsm.View) { now = v.Now() })
 	a.clock.applied(now, false)
+	if err := a.checkLevel(); err != nil {
+		a.stop(err)
+		return err
+	}
 	return nil
 }
 

@@ -40,6 +40,9 @@ func (n *Node) serveJoin(ctx context.Context, body []byte) ([]byte, error) {
 func (n *Node) admit(ctx context.Context, req joinRequest) error {
 	n.member.change.Lock()
 	defer n.member.change.Unlock()
+	if level := n.featureLevel(); req.FeatureLevel < level {
+		return lease.Errorf(lease.Invalid, "%s", tooOld(level, req.FeatureLevel).Error())
+	}
 	var current *raft.Server
 	future := n.raft.GetConfiguration()
 	if err := future.Error(); err != nil {

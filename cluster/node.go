@@ -102,7 +102,8 @@ func (n *Node) openStores() error {
 	if err != nil {
 		return fmt.Errorf("read last index of the log: %w", err)
 	}
-	n.adapter = &adapter{state: n.cfg.State, clock: n.clock, fatal: n.fatal, inherited: last}
+	n.adapter = &adapter{state: n.cfg.State, clock: n.clock, fatal: n.fatal, inherited: last,
+		understood: n.cfg.FeatureLevel}
 	return nil
 }
 
@@ -147,7 +148,7 @@ func (n *Node) openRaft() error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	n.proposer = newProposer(n.raft, n.clock)
+	n.proposer = newProposer(n.raft, n.clock, n.featureLevel)
 	n.log.Debug("raft is up", "peer_addr", n.peerAddr, "fresh", n.fresh,
 		"heartbeat", rc.HeartbeatTimeout, "election", rc.ElectionTimeout, "leader_lease", rc.LeaderLeaseTimeout,
 		"commit", rc.CommitTimeout, "snapshot_interval", rc.SnapshotInterval,

@@ -58,6 +58,7 @@ type entryLog interface {
 type proposer struct {
 	log   entryLog
 	clock *logClock
+	level func() uint32 // the cluster's feature level
 	slots chan struct{}
 	freed chan struct{} // holds a token when a slot was given back
 	crowd chan struct{} // holds a token when the queue reached secondEntryAt
@@ -70,10 +71,11 @@ type proposer struct {
 	open bool
 }
 
-func newProposer(log entryLog, clock *logClock) *proposer {
+func newProposer(log entryLog, clock *logClock, level func() uint32) *proposer {
 	return &proposer{
 		log:   log,
 		clock: clock,
+		level: level,
 		slots: make(chan struct{}, maxOutstanding),
 		freed: make(chan struct{}, 1),
 		crowd: make(chan struct{}, 1),
@@ -84,6 +86,9 @@ func newProposer(log entryLog, clock *logClock) *proposer {
 
 // propose queues cmd and waits for its result.
 func (p *proposer) propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
+	if needs := fsm.LevelOf(cmd); needs > 1 && needs > p.level() {
+		return fsm.Result{}, tooEarly(needs)
+	}
 	framed, err := fsm.EncodeCommand(cmd)
 	if err != nil {
 		return fsm.Result{}, &lease.Error{Code: lease.Internal, Message: "the command cannot be encoded", Err: err}

@@ -68,7 +68,7 @@ func policy(i, size int) *command.PutPolicy {
 
 // run starts a proposer inside a synctest bubble and stops it at its end.
 func runProposer(t *testing.T, log entryLog) *proposer {
-	p := newProposer(log, newLogClock(time.Now))
+	p := newProposer(log, newLogClock(time.Now), func() uint32 { return fsm.FeatureLevel })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	p.begin()
@@ -207,7 +207,7 @@ func TestProposerQueueIsBounded(t *testing.T) {
 func TestProposerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newStillLog()
-		p := newProposer(log, newLogClock(time.Now))
+		p := newProposer(log, newLogClock(time.Now), func() uint32 { return fsm.FeatureLevel })
 		ctx, cancel := context.WithCancel(t.Context())
 		p.begin()
 		var wg sync.WaitGroup
@@ -314,7 +314,7 @@ func TestS19_UnknownEntryStopsTheNode(t *testing.T) {
 
 func BenchmarkPack(b *testing.B) {
 	log := instantLog{}
-	p := newProposer(log, newLogClock(time.Now))
+	p := newProposer(log, newLogClock(time.Now), func() uint32 { return fsm.FeatureLevel })
 	ctx, cancel := context.WithCancel(b.Context())
 	p.begin()
 	go p.run(ctx)

@@ -91,6 +91,8 @@ func (c *Cluster) config(id string) cluster.Config {
 		PeerBind: c.addrs[id],
 		APIAddr:  "http://" + id + ".test",
 		Version:  "test",
+
+		FeatureLevel: fsm.FeatureLevel,
 		// Long enough for two busy cores, short enough for many elections in a test.
 		HeartbeatTimeout:  250 * time.Millisecond,
 		CommitTimeout:     10 * time.Millisecond,

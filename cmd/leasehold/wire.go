@@ -217,7 +217,7 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 	conf := cluster.Config{
 		NodeID: c.NodeID, ClusterName: c.ClusterName, PeerBind: c.Listener.ClusterAddress, PeerAdvertise: c.ClusterAddr,
 		GossipBind: c.Gossip.Address, GossipAdvertise: c.Gossip.AdvertiseAddr, RetryJoin: c.Gossip.RetryJoin,
-		BootstrapExpect: c.BootstrapExpect, APIAddr: c.APIAddr, Version: version, FeatureLevel: featureLevel,
+		BootstrapExpect: c.BootstrapExpect, APIAddr: c.APIAddr, Version: version, FeatureLevel: fsm.FeatureLevel,
 		HeartbeatTimeout: c.Storage.HeartbeatTimeout, ElectionTimeout: c.Storage.ElectionTimeout,
 		LeaderLeaseTimeout: c.Storage.LeaderLeaseTimeout, CommitTimeout: c.Storage.CommitTimeout,
 		SnapshotInterval: c.Storage.SnapshotInterval, SnapshotThreshold: uint64(c.Storage.SnapshotThreshold),
@@ -238,9 +238,6 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 	}
 	return conf, nil
 }
-
-// featureLevel is the highest level of commands that this build proposes and understands.
-const featureLevel = 1
 
 // apiNode is the cluster's node in httpapi's words.
 type apiNode struct{ *cluster.Node }
