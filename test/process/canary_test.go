@@ -58,16 +58,45 @@ func (s canaries) plant(name string) string {
 	return s[name]
 }
 
-// find looks for every canary, as it is and in the usual clothes.
+// forms are a secret as it is and in the usual clothes. Base64 looks different at each of three places in
+// what surrounds it.
+func forms(secret string) map[string]string {
+	forms := map[string]string{"plain": secret, "hex": hex.EncodeToString([]byte(secret)), "URL": url.QueryEscape(secret)}
+	for before := range 3 {
+		whole := (before + len(secret)) / 3 * 4 // what comes after it is not in these characters
+		from := (before*4 + 2) / 3              // nor what comes before it in those after these
+		text := append(make([]byte, before), secret...)
+		forms[fmt.Sprintf("base64 at %d", before)] = base64.StdEncoding.EncodeToString(text)[from:whole]
+		forms[fmt.Sprintf("base64 for URLs at %d", before)] = base64.URLEncoding.EncodeToString(text)[from:whole]
+	}
+	return forms
+}
+
+// find looks for every canary in all its forms.
 func (s canaries) find(t *testing.T, where string, data []byte) {
 	t.Helper()
 	for name, secret := range s {
-		for form, text := range map[string]string{
-			"plain": secret, "base64": strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "="),
-			"hex": hex.EncodeToString([]byte(secret)), "URL": url.QueryEscape(secret),
-		} {
+		for form, text := range forms(secret) {
 			if bytes.Contains(data, []byte(text)) {
 				t.Errorf("%s: the %s is there (%s)", where, name, form)
+			}
+		}
+	}
+}
+
+// TestFormsAreFound: the scan finds a secret wherever it stands in what is encoded.
+func TestFormsAreFound(t *testing.T) {
+	secret := "canary" + rand.Text()
+	for before := range 4 {
+		text := strings.Repeat("b", before) + secret + "after"
+		for name, encoded := range map[string]string{"plain": text, "hex": hex.EncodeToString([]byte(text)), "URL": url.QueryEscape(text),
+			"base64": base64.StdEncoding.EncodeToString([]byte(text)), "base64 for URLs": base64.RawURLEncoding.EncodeToString([]byte(text))} {
+			found := false
+			for _, form := range forms(secret) {
+				found = found || strings.Contains(encoded, form)
+			}
+			if !found {
+				t.Errorf("%s after %d others: not found in %s", name, before, encoded)
 			}
 		}
 	}
@@ -76,10 +105,11 @@ func (s canaries) find(t *testing.T, where string, data []byte) {
 // visible is what is not secret: finding it proves that the scan sees what is there.
 const visible = "not-a-secret-at-all"
 
-// TestT1_T10_T12_NoSecretAtRest plants a known value in every field that is secret (tokens, a webhook's
-// signing and client keys, what its service answers, kept data) and looks for all of them in every file
-// of every node, in the logs at their most talkative, and in a snapshot as an operator downloads it.
-func TestT1_T10_T12_NoSecretAtRest(t *testing.T) {
+// TestT1_T10_T12_T24_NoSecretAtRest plants a known value in every field that is secret (tokens, a webhook's
+// signing and client keys, what its service answers, kept data, and those of canary_engines_test.go) and
+// looks for all of them in every file of every node, in the logs at their most talkative, and in a
+// snapshot as an operator downloads it.
+func TestT1_T10_T12_T24_NoSecretAtRest(t *testing.T) {
 	t.Setenv("LEASEHOLD_LOG_LEVEL", "debug")
 	secrets := make(canaries)
 	c := start(t, 3)
@@ -87,6 +117,10 @@ func TestT1_T10_T12_NoSecretAtRest(t *testing.T) {
 	c.plantTokens(secrets)
 	c.plantData(secrets)
 	c.plantWebhook(t, secrets)
+	c.plantDatabase(t, secrets)
+	c.plantAWS(t, secrets)
+	c.plantLogins(t, secrets)
+	c.plantKept(t, secrets)
 	c.alike(1, 2, 3)
 	c.scan(t, secrets)
 	for node := range c.Nodes { // also what a node writes as it stops and starts
