@@ -25,8 +25,13 @@ const rounds = 4
 var production = []string{"fsync=on", "shared_buffers=128MB", "autovacuum=on", "max_connections=100",
 	"log_statement=none", "log_connections=off"}
 
-// connections are how many each side may open: what a mount has unless it is told, and more.
-var connections = []int{4, 16}
+// setups are the ways in which a mount is set up: how many connections each side may open (four is what a
+// mount has unless it is told), and what Leasehold sends the server in place of a password. With a verifier
+// the server need not derive one, which is most of what a login costs it; pgx alone sends passwords always.
+var setups = []struct {
+	connections    int
+	authentication string
+}{{4, "password"}, {16, "password"}, {16, "scram-sha-256"}}
 
 // BenchmarkPostgresLogins makes and ends b.N logins of PostgreSQL through Leasehold, and as many with pgx
 // alone, which sends the role's statements and keeps no lease. Both have 32 clients and the same number of
@@ -40,17 +45,18 @@ func BenchmarkPostgresLogins(b *testing.B) {
 	srv := dbtest.StartPostgresWith(b, production...)
 	e := start(b).engine("database", srv, nil)
 	e.role("app", time.Hour)
-	sides := make([]side, len(connections))
+	sides := make([]side, len(setups))
 	for range rounds {
-		for i, n := range connections {
-			sides[i].turn(b, e, n, b.N/rounds)
+		for i, how := range setups {
+			sides[i].turn(b, e, how.connections, how.authentication, b.N/rounds)
 		}
 	}
 	b.ReportMetric(0, "ns/op") // of everything together: it tells nothing
-	for i, n := range connections {
+	for i, how := range setups {
 		s := &sides[i]
-		b.Logf("%2d connections: %s issued a second, %.0f by pgx alone", n, beside(s.issued, s.made), s.made.rate())
-		b.Logf("%2d connections: %s revoked a second, %s by prefix, %.0f dropped by pgx alone", n,
+		b.Logf("%2d connections, %s: %s issued a second, %.0f by pgx alone", how.connections, how.authentication,
+			beside(s.issued, s.made), s.made.rate())
+		b.Logf("%2d connections, %s: %s revoked a second, %s by prefix, %.0f dropped by pgx alone", how.connections, how.authentication,
 			beside(s.revoked, s.dropped), beside(s.swept, s.dropped), s.dropped.rate())
 	}
 }
@@ -82,8 +88,8 @@ func beside(t, other tally) string {
 }
 
 // turn lets each make and end n logins.
-func (s *side) turn(b *testing.B, e *engine, connections, n int) {
-	e.connect(map[string]any{"max_open_connections": connections})
+func (s *side) turn(b *testing.B, e *engine, connections int, authentication string, n int) {
+	e.connect(map[string]any{"max_open_connections": connections, "password_authentication": authentication})
 	e.must(1, "POST", "sys/leases/revoke", `{"lease_id":"`+e.issue(b, 1, "app", 0).id+`","sync":true}`) // connects
 	var all []*credential
 	s.issued.time(n, func() { all = e.fillAt(b, clients, n, "app") })
