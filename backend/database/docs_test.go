@@ -1,7 +1,10 @@
 package database_test
 
 import (
+	"net"
 	"os"
+	osexec "os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -76,4 +79,52 @@ func TestT19_DocumentedGrantsAreEnough(t *testing.T) {
 			must(t, l.destroy(t.Context()))
 		}
 	})
+}
+
+// T19: the account that docker-compose.yml's PostgreSQL gives Leasehold when it is new has the rights that
+// docs/database.md says, no more, and they are enough. The script is run as the image does.
+func TestT19_TheAccountOfTheComposeFileIsEnough(t *testing.T) {
+	const script = "../../scripts/compose/postgres.sql"
+	srv := dbtest.StartPostgres(t)
+	passwordFile := filepath.Join(t.TempDir(), "password")
+	must(t, os.WriteFile(passwordFile, []byte(`it's"; a \ password`), 0o600))
+	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin/psql")
+	must(t, err)
+	psql := append(programs, "psql")[0]
+	host, port, err := net.SplitHostPort(srv.Addr)
+	must(t, err)
+	run := osexec.Command(psql, "-v", "ON_ERROR_STOP=1", "--username", srv.User, "--no-password", "--no-psqlrc", "--dbname", srv.Database,
+		"--host", host, "--port", port, "-f", script)
+	run.Env = append(os.Environ(), "ACCOUNT_PASSWORD_FILE="+passwordFile, "PGPASSWORD="+srv.Password)
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	text, err := os.ReadFile(script)
+	must(t, err)
+	for _, want := range documented(t, "### PostgreSQL", statement.PostgreSQL) {
+		if want = strings.Replace(want, "'change-me-by-rotate-root'", ":'password'", 1); !strings.Contains(string(text), want+";\n") {
+			t.Errorf("%s has no %q, which docs/database.md has", script, want)
+		}
+	}
+	if got := srv.Column(t, `SELECT rolname FROM pg_roles WHERE rolname IN ('leasehold', 'app_reader')
+		AND NOT (rolsuper OR rolcreatedb OR rolreplication OR rolbypassrls) AND (rolname = 'leasehold') = (rolcreaterole AND rolcanlogin)`); len(got) != 2 {
+		t.Errorf("accounts with the rights they are to have: got %q, want leasehold and app_reader", got)
+	}
+
+	m := mountBefore(t, "postgres", srv)
+	m.connect(srv.Addr, map[string]any{"username": "leasehold", "password": `it's"; a \ password`})
+	m.write("rotate-root/main", nil)
+	m.role("readonly", map[string]any{
+		"creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE app_reader`})
+	l := m.issue("readonly")
+	s := l.session()
+	var name string
+	must(t, s.QueryRowContext(t.Context(), "SELECT name FROM items").Scan(&name))
+	if _, err := s.ExecContext(t.Context(), "DELETE FROM items"); err == nil {
+		t.Error("a login that may read deletes")
+	}
+	must(t, l.renew(t.Context()))
+	must(t, l.destroy(t.Context()))
+	l.wantRefused()
+	l.wantLiving(false)
 }
