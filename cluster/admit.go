@@ -20,12 +20,15 @@ func (n *Node) serveJoin(ctx context.Context, body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &req); err != nil || req.ID == "" || req.PeerAddr == "" {
 		return nil, lease.Errorf(lease.Invalid, "a join request needs an id and a peer_addr")
 	}
+	if !speaksFor(ctx, req.ID) {
+		return nil, notInTheNameOf(ctx, req.ID)
+	}
 	if !n.Ready() {
-		leader, _ := n.raft.LeaderWithID()
-		if string(leader) == n.peerAddr {
-			leader = ""
+		leader := n.leaderAddr()
+		if leader.addr == n.peerAddr {
+			leader = nodeAddr{}
 		}
-		return json.Marshal(joinAnswer{Leader: string(leader)})
+		return json.Marshal(joinAnswer{Leader: leader.addr, LeaderID: leader.id})
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeLimit)
 	defer cancel()
@@ -113,6 +116,9 @@ func (n *Node) RemovePeer(ctx context.Context, id string) error {
 
 // serveLeave answers verbLeave.
 func (n *Node) serveLeave(ctx context.Context, body []byte) ([]byte, error) {
+	if !speaksFor(ctx, string(body)) {
+		return nil, notInTheNameOf(ctx, string(body))
+	}
 	ctx, cancel := context.WithTimeout(ctx, changeLimit)
 	defer cancel()
 	return nil, n.RemovePeer(ctx, string(body))

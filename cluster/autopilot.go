@@ -143,7 +143,9 @@ func (p pilotView) FetchServerStats(ctx context.Context, servers map[raft.Server
 }
 
 func (p pilotView) stats(ctx context.Context, s *autopilot.Server) *autopilot.ServerStats {
-	ask := func() ([]byte, error) { return p.n.calls.call(ctx, string(s.Address), verbStats, nil) }
+	ask := func() ([]byte, error) {
+		return p.n.calls.call(ctx, nodeAddr{id: string(s.ID), addr: string(s.Address)}, verbStats, nil)
+	}
 	if s.IsLeader {
 		ask = func() ([]byte, error) { return p.n.serveStats(ctx, nil) }
 	}

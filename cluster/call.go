@@ -71,7 +71,8 @@ func readFrame(r *bufio.Reader) (number uint64, kind byte, body []byte, err erro
 	return binary.BigEndian.Uint64(head[4:12]), head[12], body, nil
 }
 
-// callHandler answers one call. The quick ones, which never block, are served in line.
+// callHandler answers one call; peerOf tells it whose. The quick ones, which never block, are served
+// in line.
 type callHandler struct {
 	quick bool
 	serve func(ctx context.Context, body []byte) ([]byte, error)
@@ -85,7 +86,7 @@ type callServer struct {
 
 // serve answers the calls on conn until it breaks, and returns when the last answer is given up.
 func (s *callServer) serve(conn net.Conn) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(withPeer(context.Background(), conn))
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex // one frame at a time

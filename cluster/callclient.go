@@ -13,41 +13,41 @@ import (
 
 // callClient keeps one connection to each node that was called.
 type callClient struct {
-	dial func(ctx context.Context, addr string, proto byte) (net.Conn, error)
+	dial func(ctx context.Context, to nodeAddr, proto byte) (net.Conn, error)
 	now  func() time.Time
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex // guards peers and shut
-	peers map[string]*callPeer
+	peers map[nodeAddr]*callPeer
 	shut  bool
 }
 
-func newCallClient(dial func(context.Context, string, byte) (net.Conn, error), now func() time.Time) *callClient {
-	return &callClient{dial: dial, now: now, peers: make(map[string]*callPeer)}
+func newCallClient(dial func(context.Context, nodeAddr, byte) (net.Conn, error), now func() time.Time) *callClient {
+	return &callClient{dial: dial, now: now, peers: make(map[nodeAddr]*callPeer)}
 }
 
-// call asks the node at addr. An error with lease.Unavailable says that there was no answer.
-func (c *callClient) call(ctx context.Context, addr string, v verb, body []byte) ([]byte, error) {
-	p, err := c.peer(ctx, addr)
+// call asks a node. An error with lease.Unavailable says that there was no answer.
+func (c *callClient) call(ctx context.Context, to nodeAddr, v verb, body []byte) ([]byte, error) {
+	p, err := c.peer(ctx, to)
 	if err != nil {
 		return nil, &lease.Error{Code: lease.Unavailable, Message: "cannot reach node", Err: err}
 	}
 	return p.call(ctx, v, body)
 }
 
-// peer returns the connection to addr, making it if there is none.
-func (c *callClient) peer(ctx context.Context, addr string) (*callPeer, error) {
+// peer returns the connection to a node, making it if there is none.
+func (c *callClient) peer(ctx context.Context, to nodeAddr) (*callPeer, error) {
 	c.mu.Lock()
 	if c.shut {
 		c.mu.Unlock()
 		return nil, net.ErrClosed
 	}
-	p := c.peers[addr]
+	p := c.peers[to]
 	if p == nil || p.broken() {
 		p = &callPeer{client: c, pending: make(map[uint64]chan callAnswer), up: make(chan struct{}), down: make(chan struct{})}
-		c.peers[addr] = p
+		c.peers[to] = p
 		c.wg.Add(1)
-		go p.run(addr)
+		go p.run(to)
 	}
 	c.mu.Unlock()
 	select {
@@ -124,7 +124,7 @@ func (p *callPeer) fail(err error) {
 }
 
 // run connects and reads answers until the connection breaks.
-func (p *callPeer) run(addr string) {
+func (p *callPeer) run(to nodeAddr) {
 	defer p.client.wg.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), callDialWait)
 	go func() { // a close of the client must not wait for the dial
@@ -134,7 +134,7 @@ func (p *callPeer) run(addr string) {
 		case <-ctx.Done():
 		}
 	}()
-	conn, err := p.client.dial(ctx, addr, protoCall)
+	conn, err := p.client.dial(ctx, to, protoCall)
 	cancel()
 	if err != nil {
 		p.fail(err)

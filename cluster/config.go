@@ -83,7 +83,9 @@ type Config struct {
 	Now, Wall func() time.Time
 	Log       *slog.Logger
 	State     *fsm.State
-	// Network carries the peer port; nil: TCP.
+	// Credentials put the peer port under mutual TLS; nil: plain text, for loopback only.
+	Credentials Credentials
+	// Network carries the peer port, below TLS; nil: TCP.
 	Network Network
 	// WrapLogStore, if set, may put itself in front of the log store. For fault tests.
 	WrapLogStore func(raft.LogStore) raft.LogStore

@@ -94,7 +94,7 @@ func (n *Node) tryFound(ctx context.Context) error {
 		if s.ID == n.cfg.NodeID {
 			continue
 		}
-		if _, err := n.calls.call(ctx, s.Address, verbFounders, []byte(charter(servers))); err != nil {
+		if _, err := n.calls.call(ctx, nodeAddr{id: s.ID, addr: s.Address}, verbFounders, []byte(charter(servers))); err != nil {
 			return fmt.Errorf("ask node %s to found a cluster: %w", s.ID, err)
 		}
 	}
@@ -103,7 +103,10 @@ func (n *Node) tryFound(ctx context.Context) error {
 
 // serveFounders answers verbFounders: nil if this node sees the same founders. A node that founded
 // the same cluster a moment ago agrees as well.
-func (n *Node) serveFounders(_ context.Context, body []byte) ([]byte, error) {
+func (n *Node) serveFounders(ctx context.Context, body []byte) ([]byte, error) {
+	if peer, known := peerOf(ctx); known && !strings.Contains("\n"+string(body), fmt.Sprintf("\n%q ", peer)) {
+		return nil, lease.Errorf(lease.Invalid, "node %s is none of the founders that it names", peer)
+	}
 	if n.hasState() {
 		var own []Server
 		for _, s := range n.servers() {

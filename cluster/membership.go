@@ -46,8 +46,9 @@ type joinRequest struct {
 
 // joinAnswer tells a joiner that it is done, or whom to ask.
 type joinAnswer struct {
-	Done   bool   `json:"done"`
-	Leader string `json:"leader,omitempty"`
+	Done     bool   `json:"done"`
+	Leader   string `json:"leader,omitempty"` // its address
+	LeaderID string `json:"leader_id,omitempty"`
 }
 
 // keepMembership makes this node a member and keeps its addresses in the state up to date.
@@ -163,51 +164,53 @@ func (n *Node) askToJoin(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeLimit)
 	defer cancel()
 	targets := n.joinTargets()
-	asked := make(map[string]bool)
+	asked := make(map[nodeAddr]bool)
 	var last error
 	for len(targets) > 0 {
-		addr := targets[0]
+		to := targets[0]
 		targets = targets[1:]
-		if addr == "" || addr == n.peerAddr || asked[addr] {
+		if to.addr == "" || to.addr == n.peerAddr || asked[to] {
 			continue
 		}
-		asked[addr] = true
-		answer, err := n.requestJoin(ctx, addr)
+		asked[to] = true
+		answer, err := n.requestJoin(ctx, to)
 		var refused *lease.Error
 		switch {
 		case errors.As(err, &refused) && refused.Code == lease.Denied:
 			n.removed()
 			return true, nil
 		case err != nil:
-			last = fmt.Errorf("ask %s to join: %w", addr, err)
+			last = fmt.Errorf("ask %s to join: %w", to.addr, err)
 		case answer.Done:
 			return true, nil
 		case answer.Leader != "":
-			targets = append([]string{answer.Leader}, targets...)
+			targets = append([]nodeAddr{{id: answer.LeaderID, addr: answer.Leader}}, targets...)
 		}
 	}
 	return false, last
 }
 
-// joinTargets lists the nodes to ask, the most promising first.
-func (n *Node) joinTargets() []string {
-	leader, _ := n.raft.LeaderWithID()
-	targets := []string{string(leader)}
+// joinTargets lists the nodes to ask, the most promising first. Gossip may lie about who is where;
+// under TLS no node answers at another's address.
+func (n *Node) joinTargets() []nodeAddr {
+	targets := []nodeAddr{n.leaderAddr()}
 	for _, s := range n.servers() {
-		targets = append(targets, string(s.Address))
+		targets = append(targets, addrOf(s))
 	}
-	targets = append(targets, n.cfg.AskPeers...)
+	for _, addr := range n.cfg.AskPeers {
+		targets = append(targets, nodeAddr{addr: addr})
+	}
 	if n.gossip != nil {
 		for _, m := range n.gossip.members() {
 			if m.HasState {
-				targets = append(targets, m.PeerAddr)
+				targets = append(targets, nodeAddr{id: m.ID, addr: m.PeerAddr})
 			}
 		}
 	}
 	return targets
 }
 
-func (n *Node) requestJoin(ctx context.Context, addr string) (joinAnswer, error) {
+func (n *Node) requestJoin(ctx context.Context, to nodeAddr) (joinAnswer, error) {
 	n.member.mu.Lock()
 	// Entries come to members alone. A node that has some and is not in them was removed as well: it may
 	// have been started again after it got the entry that removed it.
@@ -221,7 +224,7 @@ func (n *Node) requestJoin(ctx context.Context, addr string) (joinAnswer, error)
 	if err != nil {
 		return joinAnswer{}, err
 	}
-	reply, err := n.calls.call(ctx, addr, verbJoin, body)
+	reply, err := n.calls.call(ctx, to, verbJoin, body)
 	if err != nil {
 		return joinAnswer{}, err
 	}
@@ -240,9 +243,9 @@ func (n *Node) Leave(ctx context.Context) error {
 		}
 	}
 	for {
-		leader, _ := n.raft.LeaderWithID()
-		if leader != "" && string(leader) != n.peerAddr {
-			_, err := n.calls.call(ctx, string(leader), verbLeave, []byte(n.cfg.NodeID))
+		leader := n.leaderAddr()
+		if leader.addr != "" && leader.addr != n.peerAddr {
+			_, err := n.calls.call(ctx, leader, verbLeave, []byte(n.cfg.NodeID))
 			var refused *lease.Error
 			if err == nil || errors.As(err, &refused) && refused.Code != lease.Unavailable {
 				return err

@@ -9,8 +9,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // The first byte of a connection to the peer port.
@@ -21,7 +19,7 @@ const (
 )
 
 const (
-	// firstByteLimit is how long a connection may take to say its protocol.
+	// firstByteLimit is how long a connection may take to say who it is and its protocol.
 	firstByteLimit = 5 * time.Second
 	// maxPeerConns bounds the connections accepted on the peer port, so that a flood of them
 	// cannot take the process's last file descriptor.
@@ -40,6 +38,8 @@ type mux struct {
 	raft     *branch
 	http     *branch
 	call     func(net.Conn)
+	secure   *secure // nil: plain text
+	member   func(id string) bool
 
 	done chan struct{}
 	wg   sync.WaitGroup
@@ -123,18 +123,32 @@ func (m *mux) enter(conn net.Conn) *trackedConn {
 	return c
 }
 
-func (m *mux) sort(conn net.Conn) {
+// sort finds out who calls and in which protocol, and hands the connection to who speaks it.
+func (m *mux) sort(raw net.Conn) {
+	raw.SetDeadline(m.now().Add(firstByteLimit))
+	conn := raw
+	if m.secure != nil {
+		var err error
+		if conn, err = m.secure.accept(raw); err != nil {
+			raw.Close()
+			return
+		}
+	}
 	var first [1]byte
-	conn.SetReadDeadline(m.now().Add(firstByteLimit))
 	if _, err := conn.Read(first[:]); err != nil {
 		conn.Close()
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
+	raw.SetDeadline(time.Time{})
 	switch first[0] {
 	case protoRaft:
 		m.raft.offer(conn)
 	case protoHTTP:
+		if id := PeerID(conn); id != "" && !m.member(id) {
+			m.secure.refused.stranger(id, conn.RemoteAddr())
+			conn.Close()
+			return
+		}
 		m.http.offer(conn)
 	case protoCall:
 		m.call(conn)
@@ -255,21 +269,8 @@ type advertised string
 func (advertised) Network() string  { return "tcp" }
 func (a advertised) String() string { return string(a) }
 
-// raftLayer is raft's side of the peer port.
-type raftLayer struct {
-	*branch
-	dial func(ctx context.Context, addr string, proto byte) (net.Conn, error)
-}
-
-// Dial implements raft.StreamLayer.
-func (l raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return l.dial(ctx, string(address), protoRaft)
-}
-
-// dialProto connects to another node's peer port and names the protocol.
-func dialProto(ctx context.Context, n Network, now func() time.Time, addr string, proto byte) (net.Conn, error) {
+// dialRaw connects to another node's peer port.
+func dialRaw(ctx context.Context, n Network, addr string) (net.Conn, error) {
 	if addr == "" {
 		return nil, errors.New("dial: the address is not known")
 	}
@@ -277,23 +278,17 @@ func dialProto(ctx context.Context, n Network, now func() time.Time, addr string
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", addr, err)
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetWriteDeadline(deadline)
-	} else {
-		conn.SetWriteDeadline(now().Add(firstByteLimit))
-	}
-	if _, err := conn.Write([]byte{proto}); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("dial %s: %w", addr, err)
-	}
-	conn.SetWriteDeadline(time.Time{})
 	return conn, nil
 }
 
-// raftTransport is raft's network transport without its fast path for heartbeats. The path handles
-// them beside raft's main loop, where they may change term and state under its feet; without it
-// they wait their turn (hashicorp/raft issue 695). It is exercised by every election test here.
-type raftTransport struct{ *raft.NetworkTransport }
-
-// SetHeartbeatHandler implements raft.Transport and leaves the handler unset on purpose.
-func (raftTransport) SetHeartbeatHandler(func(raft.RPC)) {}
+// greet names the protocol of a connection that this node made.
+func greet(ctx context.Context, conn net.Conn, now func() time.Time, proto byte) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now().Add(firstByteLimit)
+	}
+	conn.SetWriteDeadline(deadline)
+	_, err := conn.Write([]byte{proto})
+	conn.SetWriteDeadline(time.Time{})
+	return err
+}

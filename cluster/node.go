@@ -30,6 +30,7 @@ type Node struct {
 	peerAddr string // advertised
 	fresh    bool   // had no raft state when it was opened
 
+	secure    *secure // nil: the peer port is plain
 	mux       *mux
 	calls     *callClient
 	stores    *Stores
@@ -67,6 +68,7 @@ func Open(cfg Config) (*Node, error) {
 	n.duties.init(cfg.Duties)
 	n.leaderReads.run = n.confirmRound
 	n.localReads.run = n.askLeaderRound
+	n.secure = newSecure(cfg)
 	n.calls = newCallClient(n.dial, cfg.Now)
 	for _, open := range []func() error{n.openStores, n.openPeerPort, n.openRaft, n.found, n.openGossip} {
 		if err := open(); err != nil {
@@ -124,6 +126,8 @@ func (n *Node) openPeerPort() error {
 	}
 	server := &callServer{handlers: n.handlers(), now: n.cfg.Now}
 	n.mux = newMux(l, n.peerAddr, n.cfg, server.serve)
+	n.mux.secure = n.secure
+	n.mux.member = func(id string) bool { _, ok := n.server(id); return ok }
 	return nil
 }
 
@@ -158,15 +162,38 @@ func (n *Node) openRaft() error {
 
 // dial connects to another node's peer port. When the node closes, the attempt ends and so does the
 // connection: raft would otherwise wait for an answer on it until its time-out.
-func (n *Node) dial(ctx context.Context, addr string, proto byte) (net.Conn, error) {
+func (n *Node) dial(ctx context.Context, to nodeAddr, proto byte) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	conn, err := dialProto(ctx, n.cfg.Network, n.cfg.Now, addr, proto)
+	raw, err := dialRaw(ctx, n.cfg.Network, to.addr)
 	if err != nil {
 		return nil, err
 	}
-	return n.mux.track(conn)
+	if raw, err = n.mux.track(raw); err != nil {
+		return nil, err
+	}
+	conn := raw
+	if n.secure != nil {
+		conn, err = n.secure.dial(ctx, raw, to)
+	}
+	if err == nil {
+		err = greet(ctx, conn, n.cfg.Now, proto)
+	}
+	if err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("dial %s: %w", to.addr, err)
+	}
+	return conn, nil
+}
+
+// addrOf is where raft's configuration has a server.
+func addrOf(s raft.Server) nodeAddr { return nodeAddr{id: string(s.ID), addr: string(s.Address)} }
+
+// leaderAddr is the leader that this node knows of; its address is "" if there is none.
+func (n *Node) leaderAddr() nodeAddr {
+	addr, id := n.raft.LeaderWithID()
+	return nodeAddr{id: string(id), addr: string(addr)}
 }
 
 // fatal reports why the node must not go on, once.

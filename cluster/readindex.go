@@ -175,7 +175,7 @@ func (n *Node) confirm(ctx context.Context, term uint64) error {
 		}
 		asked++
 		go func() {
-			body, err := n.calls.call(ctx, string(s.Address), verbTerm, nil)
+			body, err := n.calls.call(ctx, addrOf(s), verbTerm, nil)
 			answers <- err == nil && len(body) == 8 && binary.BigEndian.Uint64(body) <= term
 		}()
 	}
@@ -204,11 +204,11 @@ func (n *Node) serveTerm(context.Context, []byte) ([]byte, error) {
 
 // askLeaderRound is a follower's round: one question to the leader, whose address raft knows.
 func (n *Node) askLeaderRound(ctx context.Context) (readPoint, error) {
-	addr, _ := n.raft.LeaderWithID()
-	if addr == "" || string(addr) == n.peerAddr {
+	leader := n.leaderAddr()
+	if leader.addr == "" || leader.addr == n.peerAddr {
 		return readPoint{}, errNoLeader
 	}
-	body, err := n.calls.call(ctx, string(addr), verbReadIndex, nil)
+	body, err := n.calls.call(ctx, leader, verbReadIndex, nil)
 	if err != nil {
 		return readPoint{}, err
 	}

@@ -77,7 +77,7 @@ func (n *Node) wallAhead(ctx context.Context, limit time.Duration) (time.Duratio
 		}
 		asked++
 		go func() {
-			offset, err := n.askWall(ctx, string(s.Address))
+			offset, err := n.askWall(ctx, addrOf(s))
 			if err != nil || s.Suffrage != raft.Voter {
 				answers <- nil
 				return
@@ -93,9 +93,9 @@ func (n *Node) wallAhead(ctx context.Context, limit time.Duration) (time.Duratio
 	return agreement(offsets, voters, n.cfg.MaxClockSkew)
 }
 
-// askWall tells the node at addr log time and returns how far its wall clock is ahead of it. Half
+// askWall tells a node log time and returns how far its wall clock is ahead of it. Half
 // of the round trip is taken for the way there.
-func (n *Node) askWall(ctx context.Context, addr string) (time.Duration, error) {
+func (n *Node) askWall(ctx context.Context, to nodeAddr) (time.Duration, error) {
 	before := n.clock.Now()
 	body := binary.BigEndian.AppendUint64(nil, n.raft.CurrentTerm())
 	warm := before
@@ -103,7 +103,7 @@ func (n *Node) askWall(ctx context.Context, addr string) (time.Duration, error) 
 		warm = 0 // not settled yet: nobody should take it over
 	}
 	body = binary.BigEndian.AppendUint64(body, uint64(warm))
-	answer, err := n.calls.call(ctx, addr, verbClock, body)
+	answer, err := n.calls.call(ctx, to, verbClock, body)
 	if err != nil {
 		return 0, err
 	}
@@ -116,14 +116,15 @@ func (n *Node) askWall(ctx context.Context, addr string) (time.Duration, error) 
 }
 
 // serveClock answers a leader's verbClock.
-func (n *Node) serveClock(_ context.Context, body []byte) ([]byte, error) {
+func (n *Node) serveClock(ctx context.Context, body []byte) ([]byte, error) {
 	if len(body) != 16 {
 		return nil, errShortCall
 	}
 	term := binary.BigEndian.Uint64(body)
 	now := lease.Time(binary.BigEndian.Uint64(body[8:]))
 	// A leader of an older term may have been paused for long with these words on its tongue.
-	if now > 0 && term >= n.raft.CurrentTerm() {
+	// Nor is log time believed from a node that does not lead.
+	if now > 0 && term >= n.raft.CurrentTerm() && speaksFor(ctx, n.LeaderID()) {
 		n.clock.heard(now)
 	}
 	return binary.BigEndian.AppendUint64(nil, uint64(lease.At(n.cfg.Wall()))), nil

@@ -75,7 +75,7 @@ func (n *Node) heir(ctx context.Context) (raft.Server, bool) {
 		}
 		asked++
 		go func() {
-			body, err := n.calls.call(ctx, string(s.Address), verbStats, nil)
+			body, err := n.calls.call(ctx, addrOf(s), verbStats, nil)
 			if err != nil || len(body) != 24 {
 				claims <- claim{}
 				return

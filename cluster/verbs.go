@@ -149,11 +149,11 @@ func (n *Node) newestSnapshot() (*raft.SnapshotMeta, io.ReadCloser, error) {
 
 // DialLeader connects to the leader's PeerListener.
 func (n *Node) DialLeader(ctx context.Context) (net.Conn, error) {
-	addr, _ := n.raft.LeaderWithID()
-	if addr == "" {
+	leader := n.leaderAddr()
+	if leader.addr == "" {
 		return nil, errNoLeader
 	}
-	return n.dial(ctx, string(addr), protoHTTP)
+	return n.dial(ctx, leader, protoHTTP)
 }
 
 // DialPeer connects to a member's PeerListener.
@@ -162,7 +162,7 @@ func (n *Node) DialPeer(ctx context.Context, id string) (net.Conn, error) {
 	if !ok {
 		return nil, lease.Errorf(lease.NotFound, "there is no member %q", id)
 	}
-	return n.dial(ctx, string(s.Address), protoHTTP)
+	return n.dial(ctx, addrOf(s), protoHTTP)
 }
 
 // handlers are the calls that this node answers.
