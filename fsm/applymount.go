@@ -43,6 +43,7 @@ func (c *core) applyFreezeMount(r *Result, m *command.FreezeMount) {
 	next.Frozen = frozen
 	c.putMount(&next)
 	r.Mount = &next
+	c.host.watch.all() // who waits for something to be destroyed there may wait long
 }
 
 func checkFreeze(m *command.FreezeMount) *lease.Error {

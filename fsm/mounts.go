@@ -159,5 +159,17 @@ func (v *View) DownMounts() []*lease.Mount {
 	return down
 }
 
+// FrozenMounts returns the mounts of all namespaces of which nothing may be destroyed at now, by UUID.
+func (v *View) FrozenMounts(now lease.Time) []*lease.Mount {
+	var frozen []*lease.Mount
+	v.c.mounts.Scan(func(_ string, m *lease.Mount) bool {
+		if m.IsFrozen(now) {
+			frozen = append(frozen, m)
+		}
+		return true
+	})
+	return frozen
+}
+
 // Mounts returns a namespace's mounts by path.
 func (v *View) Mounts(namespace string) []*lease.Mount { return v.c.mountsOf(namespace) }

@@ -136,7 +136,7 @@ func (w *watchers) reached(applied uint64) {
 	}
 }
 
-// all wakes everybody: the state was replaced as a whole.
+// all wakes those who wait for a lease or a job: the state was replaced as a whole, or a mount was frozen.
 func (w *watchers) all() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

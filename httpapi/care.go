@@ -68,11 +68,11 @@ func (s *Server) retryLeases(c *call) (answer, error) {
 	if err := in.Err(); err != nil {
 		return answer{}, err
 	}
-	n, err := s.lessor.Retry(c.ctx, c.ns.id, req)
+	n, warnings, err := s.lessor.Retry(c.ctx, c.ns.id, req)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: 202, data: client.RetryCount{LeaseCount: n}, warnings: in.Warnings(), mountType: systemType}, nil
+	return answer{status: 202, data: client.RetryCount{LeaseCount: n}, warnings: append(warnings, in.Warnings()...), mountType: systemType}, nil
 }
 
 // freezeMount serves sys/mounts/:path/freeze.

@@ -76,25 +76,25 @@ type RetryRequest struct {
 	Error   string // part of the last attempt's error
 }
 
-// Retry makes the next attempt at revocations that have failed due at once, and returns of how many.
-func (l *Lessor) Retry(ctx context.Context, ns string, req RetryRequest) (int, error) {
+// Retry makes the next attempt at revocations that have failed due at once, and returns of how many. Those of
+// frozen mounts are left as they are: a warning tells of them, or a refusal where there are no others.
+func (l *Lessor) Retry(ctx context.Context, ns string, req RetryRequest) (n int, warnings []string, err error) {
 	if req == (RetryRequest{}) {
-		return 0, refuse("one of lease_id, prefix, mount, error must be specified: say what to try again")
+		return 0, nil, refuse("one of lease_id, prefix, mount, error must be specified: say what to try again")
 	}
-	w := retryWalk{ns: ns, req: req, prefix: strings.TrimSuffix(req.Prefix, "/")}
+	w := retryWalk{ns: ns, req: req, prefix: strings.TrimSuffix(req.Prefix, "/"), now: l.now()}
 	if req.Mount != "" {
 		m := l.mountAt(ns, strings.TrimSuffix(req.Mount, "/")+"/")
 		if m == nil {
-			return 0, refuse("no mount at %q", printable(req.Mount))
+			return 0, nil, refuse("no mount at %q", printable(req.Mount))
 		}
 		w.mountID, w.mountPath = m.ID, m.Path
 		w.from = m.Path
 	}
 	w.from = max(w.from, w.prefix)
-	total := 0
 	for !w.done {
 		if err := ctx.Err(); err != nil {
-			return total, &lease.Error{Code: lease.Uncertain, Message: "not all of them were reached in time: call again", Err: err}
+			return n, nil, &lease.Error{Code: lease.Uncertain, Message: "not all of them were reached in time: call again", Err: err}
 		}
 		l.state.Read(w.chunk)
 		if len(w.found) == 0 || !w.done && len(w.found) < retryBatch {
@@ -102,12 +102,19 @@ func (l *Lessor) Retry(ctx context.Context, ns string, req RetryRequest) (int, e
 		}
 		res, err := l.propose(ctx, &command.RetryRevocations{Namespace: ns, Ids: w.found})
 		if err != nil {
-			return total, err
+			return n, nil, err
 		}
-		total += res.Count
+		n += res.Count
 		w.found = nil
 	}
-	return total, nil
+	if w.held == nil {
+		return n, nil, nil
+	}
+	refusal := frozenError(w.held, "what failed there is tried again after the thaw")
+	if n == 0 {
+		return 0, nil, refusal
+	}
+	return n, []string{refusal.Message}, nil
 }
 
 // retryWalk is how far Retry has come.
@@ -115,8 +122,10 @@ type retryWalk struct {
 	ns, mountID, mountPath, prefix string
 
 	req   RetryRequest
+	now   lease.Time
 	from  string
 	found []string
+	held  *lease.Mount // the first frozen one of which a lease was meant
 	done  bool
 }
 
@@ -125,8 +134,8 @@ func (w *retryWalk) chunk(v *fsm.View) {
 	looked := 0
 	if w.req.LeaseID != "" {
 		w.done = true
-		if le := v.Lease(w.req.LeaseID); le != nil && le.Namespace == w.ns && w.wants(le) {
-			w.found = append(w.found, le.ID)
+		if le := v.Lease(w.req.LeaseID); le != nil && le.Namespace == w.ns {
+			w.look(v, le)
 		}
 		return
 	}
@@ -137,12 +146,24 @@ func (w *retryWalk) chunk(v *fsm.View) {
 		}
 		looked++
 		w.from = le.ID + "\x00"
-		if w.wants(le) {
-			w.found = append(w.found, le.ID)
-		}
+		w.look(v, le)
 		return looked < reconcileChunk && len(w.found) < retryBatch
 	})
 	w.done = looked < reconcileChunk && len(w.found) < retryBatch
+}
+
+// look takes the lease if it is meant and may be tried.
+func (w *retryWalk) look(v *fsm.View, le *lease.Lease) {
+	if !w.wants(le) {
+		return
+	}
+	if m := v.Mount(le.MountID); m != nil && m.IsFrozen(w.now) {
+		if w.held == nil {
+			w.held = m
+		}
+		return
+	}
+	w.found = append(w.found, le.ID)
 }
 
 func (w *retryWalk) wants(le *lease.Lease) bool {

@@ -2,6 +2,7 @@ package lessor_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestRetryIsForThoseThatAreMeant(t *testing.T) {
 			w := lessortest.New(t)
 			mine := failing(t, w, w.Enable("db", "fake", lease.MountConfig{}), "a", 3)
 			other := failing(t, w, w.Enable("db2", "fake", lease.MountConfig{}), "a", 1)[0]
-			n, err := w.Lessor.Retry(t.Context(), "", req)
+			n, _, err := w.Lessor.Retry(t.Context(), "", req)
 			if err != nil || n != 3 {
 				t.Fatalf("got %d, %v; want 3 to be tried", n, err)
 			}
@@ -108,16 +109,16 @@ func TestRetryIsForThoseThatAreMeant(t *testing.T) {
 func TestRetryByIDAndByError(t *testing.T) {
 	w := lessortest.New(t)
 	list := failing(t, w, w.Enable("db", "fake", lease.MountConfig{}), "a", 2)
-	if n, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{Error: "no such text"}); n != 0 || err != nil {
+	if n, _, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{Error: "no such text"}); n != 0 || err != nil {
 		t.Errorf("another error: got %d, %v", n, err)
 	}
-	if n, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{LeaseID: list[0].ID}); n != 1 || err != nil {
+	if n, _, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{LeaseID: list[0].ID}); n != 1 || err != nil {
 		t.Errorf("one lease: got %d, %v", n, err)
 	}
-	if n, err := w.Lessor.Retry(t.Context(), "other", lessor.RetryRequest{LeaseID: list[1].ID}); n != 0 || err != nil {
+	if n, _, err := w.Lessor.Retry(t.Context(), "other", lessor.RetryRequest{LeaseID: list[1].ID}); n != 0 || err != nil {
 		t.Errorf("from another namespace: got %d, %v", n, err)
 	}
-	if _, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{}); err == nil {
+	if _, _, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{}); err == nil {
 		t.Error("a retry of everything by accident was taken")
 	}
 }
@@ -195,5 +196,113 @@ func TestReconcile(t *testing.T) {
 	w.Enable("locks", "lease", lease.MountConfig{})
 	if _, err := w.Lessor.Reconcile(t.Context(), "", "locks", false); !errors.Is(err, lessor.ErrNoInventory) {
 		t.Errorf("got %v, want %v", err, lessor.ErrNoInventory)
+	}
+}
+
+// S15: who waits for something that a freeze keeps from being destroyed is told at once why and until when, and
+// what was asked for happens after the thaw.
+func TestS15_WaitingCallsDoNotWaitForAThaw(t *testing.T) {
+	for name, call := range map[string]func(*testing.T, *lessortest.World, string) error{
+		"revoke": func(t *testing.T, w *lessortest.World, id string) error {
+			_, err := w.Lessor.Revoke(patient(t), "", id, true)
+			return err
+		},
+		"revoke-prefix": func(t *testing.T, w *lessortest.World, _ string) error {
+			_, err := w.Lessor.RevokePrefix(patient(t), "", "db/creds", lessor.PrefixOptions{Sync: true})
+			return err
+		},
+		"revoke-force": func(t *testing.T, w *lessortest.World, _ string) error {
+			_, err := w.Lessor.RevokePrefix(patient(t), "", "db", lessor.PrefixOptions{Force: true})
+			return err
+		},
+		"disable": func(t *testing.T, w *lessortest.World, _ string) error {
+			_, err := w.Lessor.DisableMount(patient(t), "", "db")
+			return err
+		},
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, frozen while it waits: %v", name, late), func(t *testing.T) {
+				w := lessortest.New(t)
+				l := w.Issue(w.Enable("db", "fake", lease.MountConfig{}), "creds/a", w.Root(), nil).Lease
+				freeze := func() {
+					if err := w.Lessor.Freeze(t.Context(), "", "db", "the disk is full", time.Hour); err != nil {
+						t.Error(err)
+					}
+				}
+				answer := make(chan error, 1)
+				if late {
+					go func() { answer <- call(t, w, l.ID) }()
+					for w.Lease(l.ID).Ending == nil && jobs(w) == 0 {
+						time.Sleep(time.Millisecond)
+					}
+					freeze()
+					w.Lead()
+				} else {
+					freeze()
+					w.Lead()
+					answer <- call(t, w, l.ID)
+				}
+				err := <-answer
+				wantError(t, err, lease.Conflict, "the disk is full")
+				if until := w.Clock.Now().Std().Year(); err != nil && !strings.Contains(err.Error(), fmt.Sprint("until ", until)) {
+					t.Errorf("got %v; want the end of the freeze in it", err)
+				}
+				if !lives(w, l.ExternalName) {
+					t.Error("it was destroyed all the same")
+				}
+				if err := w.Lessor.Thaw(t.Context(), "", "db"); err != nil {
+					t.Fatal(err)
+				}
+				for end := time.Now().Add(lessortest.Patience); w.Lease(l.ID) != nil || lives(w, l.ExternalName); time.Sleep(time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatal("after the thaw it is still there")
+					}
+				}
+			})
+		}
+	}
+}
+
+// jobs is how many revocations of many there are.
+func jobs(w *lessortest.World) int { return len(w.Lessor.Jobs("", 0)) }
+
+// A job is not held up by a freeze that concerns none of what it covers.
+func TestAFreezeElsewhereIsNoHindrance(t *testing.T) {
+	w := lessortest.New(t)
+	other := w.Issue(w.Enable("other", "fake", lease.MountConfig{}), "creds/a", w.Root(), nil).Lease
+	w.Issue(w.Enable("db", "fake", lease.MountConfig{}), "creds/a", w.Root(), nil)
+	if err := w.Lessor.Freeze(t.Context(), "", "other", "for a test", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Lessor.Revoke(t.Context(), "", other.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.Lead()
+	if _, err := w.Lessor.RevokePrefix(patient(t), "", "db", lessor.PrefixOptions{Sync: true}); err != nil {
+		t.Error(err)
+	}
+	_, err := w.Lessor.Reconcile(patient(t), "", "other", true)
+	wantError(t, err, lease.Conflict, "until it is thawed (for a test)")
+}
+
+func TestRetryOfWhatIsFrozen(t *testing.T) {
+	w := lessortest.New(t)
+	held := failing(t, w, w.Enable("db", "fake", lease.MountConfig{}), "a", 2)
+	if err := w.Lessor.Freeze(t.Context(), "", "db", "being repaired", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for name, req := range map[string]lessor.RetryRequest{
+		"lease": {LeaseID: held[0].ID}, "mount": {Mount: "db"}, "prefix": {Prefix: "db/creds"}, "error": {Error: " "},
+	} {
+		_, _, err := w.Lessor.Retry(t.Context(), "", req)
+		if err == nil {
+			t.Errorf("%s: all that is meant is frozen, want a refusal", name)
+		}
+		wantError(t, err, lease.Conflict, "being repaired")
+	}
+	failing(t, w, w.Enable("db2", "fake", lease.MountConfig{}), "a", 1)
+	n, warnings, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{Error: " "})
+	if err != nil || n != 1 || !contains(warnings, "being repaired") {
+		t.Errorf("got %d, %v, %v; want one tried, and a warning of the others", n, warnings, err)
 	}
 }

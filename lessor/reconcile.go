@@ -103,7 +103,7 @@ func (l *Lessor) reconcileMount(ctx context.Context, m *lease.Mount, fix bool) (
 	}
 	begun := l.now()
 	if fix && m.IsFrozen(begun) {
-		return nil, lease.Errorf(lease.Conflict, "mount %q is frozen (%s): nothing is destroyed there until it is thawed", m.Path, m.Frozen.Reason)
+		return nil, frozenError(m, "compare without fix, or thaw it: nothing is destroyed there meanwhile")
 	}
 	items, err := l.inventory(ctx, inv, m)
 	if err != nil {
