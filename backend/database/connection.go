@@ -146,39 +146,44 @@ func notNil(list []string) []string {
 }
 
 // writeConnection makes a connection, or changes the fields that were sent of one that is there.
-func (b *Backend) writeConnection(ctx context.Context, req *backend.Request, name string) error {
+func (b *Backend) writeConnection(ctx context.Context, req *backend.Request, name string) (*backend.Response, error) {
 	c, seen, err := loadConnection(req.Store, name)
 	var missing *missingConnection
 	switch {
 	case errors.As(err, &missing):
 		c = new(connection)
 	case err != nil:
-		return err
+		return nil, err
 	}
+	was := c.place()
 	in := field.Read(req.Params)
 	if err := c.read(in, req.Params); err != nil {
-		return err
+		return nil, err
 	}
 	d, err := c.check(in)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	warnings, err := mayMove(in, req, name, was, c.place())
+	if err != nil {
+		return nil, err
 	}
 	if in.Bool("verify_connection", true) {
 		if err := in.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		if err := verify(ctx, d, c); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := in.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.store(ctx, req.Store, name, seen); err != nil {
-		return err
+		return nil, err
 	}
 	b.pools.drop(poolKey{req.Mount.ID, name})
-	return nil
+	return warned(warnings), b.forgetLeft(ctx, req.Store, name)
 }
 
 // read takes over the fields that were sent; the empty value clears one.
@@ -292,20 +297,9 @@ func verify(ctx context.Context, d dialect, c *connection) error {
 		srv.close()
 	}
 	if err != nil {
-		return &lease.Error{Code: lease.Invalid, Err: err,
+		return &lease.Error{Code: lease.Invalid,
 			Message: "error creating database object: error verifying connection: " + clean(err, c.secrets())}
 	}
-	return nil
-}
-
-func (b *Backend) deleteConnection(ctx context.Context, req *backend.Request, name string) error {
-	if err := mayDelete(req, name); err != nil {
-		return err
-	}
-	if err := req.Store.Delete(ctx, connectionKey(name)); err != nil {
-		return err
-	}
-	b.pools.drop(poolKey{req.Mount.ID, name})
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 		}
 		switch kind {
 		case "config/":
-			return nil, b.writeConnection(ctx, req, name)
+			return b.writeConnection(ctx, req, name)
 		case "reset/":
 			return nil, b.reset(req, name)
 		case "rotate-root/":
@@ -124,13 +124,13 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 	case kind == "config/" && req.Operation == backend.Read:
 		return readConnection(req, name)
 	case kind == "config/" && req.Operation == backend.Delete:
-		return nil, b.deleteConnection(ctx, req, name)
+		return b.deleteConnection(ctx, req, name)
 	case kind == "roles" && req.Operation == backend.List:
 		return list(req, rolePrefix)
 	case kind == "roles/" && req.Operation == backend.Read:
 		return readRole(req, name)
 	case kind == "roles/" && req.Operation == backend.Delete:
-		return nil, req.Store.Delete(ctx, roleKey(name))
+		return nil, deleteRole(ctx, req, name)
 	}
 	return nil, lease.Errorf(lease.Unsupported, "unsupported operation")
 }

@@ -35,6 +35,8 @@ type dialect interface {
 	// adopt checks the URL of c, and moves an account that is written into it to the fields of c.
 	// The error never shows the URL.
 	adopt(c *connection) error
+	// place is which server c leads to, by host and port; "" if its URL cannot be read.
+	place(c *connection) string
 	// open makes a server of c. It connects to nothing yet.
 	open(c *connection) (server, error)
 	// judge says what an error of the server means.

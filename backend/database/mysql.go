@@ -69,6 +69,14 @@ func (d mysqlDialect) adopt(c *connection) error {
 	return err
 }
 
+func (d mysqlDialect) place(c *connection) string {
+	config, err := d.config(c)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(config.Addr)
+}
+
 // config reads the URL, which is a DSN of the driver. What would let a server read files of this
 // machine, or take more than one statement at once, is off whatever it says.
 func (mysqlDialect) config(c *connection) (*mysql.Config, error) {

@@ -9,8 +9,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -103,6 +105,24 @@ func adoptAccount(c *connection, account string, unescape func(string) (string, 
 		c.Candidates = nil
 	}
 	return user + ":" + password, err
+}
+
+func (d postgresDialect) place(c *connection) string {
+	config, err := d.config(c)
+	if err != nil {
+		return ""
+	}
+	places := []string{hostPort(config.Host, config.Port)}
+	for _, f := range config.Fallbacks {
+		if p := hostPort(f.Host, f.Port); !slices.Contains(places, p) {
+			places = append(places, p)
+		}
+	}
+	return strings.Join(places, ", ")
+}
+
+func hostPort(host string, port uint16) string {
+	return strings.ToLower(net.JoinHostPort(host, strconv.Itoa(int(port))))
 }
 
 // config reads the URL. The password is put in afterwards, so that it needs no escaping.

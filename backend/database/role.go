@@ -96,6 +96,7 @@ func writeRole(ctx context.Context, req *backend.Request, name string) error {
 	if r == nil {
 		r = new(role)
 	}
+	was := r.Connection
 	in := field.Read(req.Params)
 	r.read(in, req.Params)
 	if err := in.Err(); err != nil {
@@ -107,6 +108,12 @@ func writeRole(ctx context.Context, req *backend.Request, name string) error {
 	data, err := field.FormatJSON(r)
 	if err != nil {
 		return fmt.Errorf("encode role: %w", err)
+	}
+	if was == r.Connection {
+		was = ""
+	}
+	if err := leaveConnection(ctx, req, name, was); err != nil {
+		return err
 	}
 	return req.Store.Put(ctx, roleKey(name), data)
 }
