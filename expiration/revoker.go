@@ -98,13 +98,13 @@ func (a *attempt) fail(ctx context.Context, cause error) {
 		conf = a.mount.Config
 	}
 	retryAfter := retryPause(conf.WithDefaults(), a.lease.Ending.Attempts, a.Rand(), cause)
-	res, err := a.record(ctx, &command.Fail{Id: a.lease.ID, Claim: a.lease.Ending.Claim, Error: lease.CutError(printable(cause.Error())),
+	res, err := a.record(ctx, &command.Fail{Id: a.lease.ID, Claim: a.lease.Ending.Claim, Error: failureText(cause),
 		RetryAfter: int64(retryAfter), Permanent: backend.IsPermanent(cause)})
 	if err != nil {
 		a.unrecorded(err)
 		return
 	}
-	facts := append(a.facts(), "err", cause)
+	facts := append(a.facts(), "err", failureText(cause))
 	switch now := res.Lease; {
 	case res.Count > 0:
 		a.Log.Warn("lease abandoned by force: its target may live on", append(facts, "external_name", a.lease.ExternalName)...)
@@ -151,6 +151,9 @@ func backoff(conf lease.MountConfig, failures int, chance float64) time.Duration
 	pause := float64(conf.RevokeBackoff) * math.Pow(2, float64(min(failures, 60)))
 	return time.Duration(chance * min(pause, float64(conf.RevokeBackoffMax)))
 }
+
+// failureText is what logs and leases say of a failure: one line, cut (T12).
+func failureText(err error) string { return lease.CutError(printable(err.Error())) }
 
 // printable makes a target's text fit for logs, answers and the log entry.
 func printable(text string) string {

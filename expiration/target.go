@@ -108,7 +108,7 @@ func (t *Target) learn(now lease.Time, out outcome, chance float64) change {
 
 func (t *Target) failed(out outcome) {
 	t.Proven = out.lease.Ending.Attempts == 0
-	t.err = lease.CutError(printable(out.err.Error()))
+	t.err = failureText(out.err)
 }
 
 // answered closes the circuit breaker: all that waits is made due.

@@ -72,7 +72,7 @@ func (r *run) learn(out outcome) {
 	switch t.learn(r.Now(), out, r.Rand()) {
 	case opened:
 		r.Log.Warn("a target does not answer: its mount's revocations wait", "mount", out.mount.Path, "failures", t.failures,
-			"err", out.err, "next_probe", t.ProbeAt.Std())
+			"err", t.err, "next_probe", t.ProbeAt.Std())
 	case closed:
 		r.Log.Info("a target answers again: its mount's revocations go on", "mount", out.mount.Path)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"unicode"
 
 	"github.com/leasehold/leasehold/lease"
 )
@@ -122,4 +124,26 @@ func ours(err error) bool {
 	}
 	var status *statusError
 	return !errors.As(err, &status) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// maxWords bounds, in bytes, what is logged of a target's failure (T12).
+const maxWords = 256
+
+// targetWords is what the log says of a failure at a target, with the target's own words, which the answer does
+// not show (T24): on one line and cut. The engines have taken secrets out. "" if no target has failed.
+func targetWords(err error) string {
+	var e *lease.Error
+	if !errors.As(err, &e) || e.Code != lease.Upstream && (e.Code != lease.Invalid || e.Err == nil) {
+		return ""
+	}
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(e.Error(), "?"))
+	if len(text) > maxWords {
+		text = strings.ToValidUTF8(text[:maxWords], "")
+	}
+	return text
 }

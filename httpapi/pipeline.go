@@ -168,6 +168,8 @@ func (s *Server) fail(c *call, err error) {
 	f := describe(err)
 	if ours(err) {
 		s.log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.path, "err", err)
+	} else if words := targetWords(err); words != "" {
+		s.log.Warn("a target failed a request", "request_id", c.id, "method", c.r.Method, "path", c.path, "err", words)
 	}
 	if f.retry {
 		h["Retry-After"] = valueRetry

@@ -54,6 +54,12 @@ func errorText(err error) string {
 	return lease.CutError(strings.TrimSpace(text))
 }
 
+// causeText is errorText for logs: with the cause, in the target's own words, from which the backend has taken
+// secrets.
+func causeText(err error) string {
+	return errorText(errors.New(err.Error()))
+}
+
 // uncertain reports whether err leaves open what happened.
 func uncertain(err error) bool {
 	var own *lease.Error

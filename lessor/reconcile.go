@@ -271,5 +271,5 @@ func (l *Lessor) destroyOrphan(ctx context.Context, r *Reconciliation, it backen
 	if r.Failed++; r.Error == "" {
 		r.Error = errorText(err)
 	}
-	l.log.Warn("an orphan could not be destroyed", "mount", r.Mount.Path, "name", it.ExternalName, "error", errorText(err))
+	l.log.Warn("an orphan could not be destroyed", "mount", r.Mount.Path, "name", it.ExternalName, "error", causeText(err))
 }

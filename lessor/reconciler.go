@@ -116,7 +116,7 @@ func (l *Lessor) reconcileByItself(ctx context.Context, m *lease.Mount) {
 		return
 	}
 	if err != nil {
-		l.log.Warn("a mount could not be compared with its target", "mount", m.Path, "error", errorText(err))
+		l.log.Warn("a mount could not be compared with its target", "mount", m.Path, "error", causeText(err))
 		return
 	}
 	if r.Orphaned > 0 || r.Missed > 0 {

@@ -121,7 +121,7 @@ func (i *issue) stillActive(ctx context.Context, le *lease.Lease) error {
 	}
 	if err != nil {
 		i.l.log.Error("a credential made anew for an ended lease could not be destroyed",
-			"external_name", le.ExternalName, "mount", i.r.Mount.Path, "error", errorText(err))
+			"external_name", le.ExternalName, "mount", i.r.Mount.Path, "error", causeText(err))
 	}
 	return lease.Errorf(lease.Conflict, "the lease %q that this Idempotency-Key made has ended", le.ID)
 }
