@@ -1,6 +1,3 @@
-// Package faults does harm to a running cluster: to the network between its nodes, to their disks, to
-// their machines. The runner in test/failover chooses what is struck and when, and checks what clients
-// saw meanwhile.
 package faults
 
 import (
