@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need from the distribution, if it is missing: curl; hvac, the Python client
-# of Vault, for Debian's own interpreter; strace, with which a test sees that appends are synced; the
-# servers of PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started;
+# of Vault, for Debian's own interpreter; strace, with which a test sees that appends are synced,
+# and lets syncs fail; nft and mkfs.ext4 for partitions and disks of the failover tests; the servers of PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started;
 # the aws command, which checks the tests' stand-in for AWS.
 set -euo pipefail
 missing=()
 command -v curl >/dev/null || missing+=(curl)
 command -v strace >/dev/null || missing+=(strace)
+command -v nft >/dev/null || missing+=(nftables)
+command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -c 'import hvac' 2>/dev/null || missing+=(python3-hvac)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql-15)
 [[ -x /usr/sbin/mariadbd ]] || missing+=(mariadb-server-core)

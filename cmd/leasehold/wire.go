@@ -74,7 +74,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	}
 	n.backends = backend.NewRegistry(all.List()...)
 	n.lessor = lessor.New(lessor.Config{
-		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Wall: time.Now, Backends: n.backends,
+		State: n.state, Proposer: n.cluster, Now: n.cluster.Now, Wall: wall, Backends: n.backends,
 		SealKey: key, Log: log.With("component", "lessor"), DevMode: c.Dev,
 		IntentDeadline: c.IntentDeadline,
 	})
@@ -222,7 +222,7 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 		LeaderLeaseTimeout: c.Storage.LeaderLeaseTimeout, CommitTimeout: c.Storage.CommitTimeout,
 		SnapshotInterval: c.Storage.SnapshotInterval, SnapshotThreshold: uint64(c.Storage.SnapshotThreshold),
 		TrailingLogs: uint64(c.Storage.TrailingLogs), MaxClockSkew: c.MaxClockSkew, ForwardHold: c.ForwardHold,
-		Fatal: fail, Now: time.Now, Log: log, State: state,
+		Fatal: fail, Now: time.Now, Wall: wall, Log: log, State: state,
 	}
 	if !c.Dev {
 		conf.DataDir = filepath.Clean(c.Storage.Path)

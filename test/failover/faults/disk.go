@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,10 @@ func (d *disk) filler() string { return filepath.Join(d.root(), "filler") }
 
 func (d *disk) mount() error   { return run("mount", "-o", "loop", d.image(), d.root()) }
 func (d *disk) unmount() error { return run("umount", d.root()) }
+
+// freeze lets every write and sync wait until thaw, as a disk does that answers no more.
+func (d *disk) freeze() error { return run("fsfreeze", "--freeze", d.root()) }
+func (d *disk) thaw() error   { return run("fsfreeze", "--unfreeze", d.root()) }
 
 // fill leaves no block free. The node goes on in the blocks that its files have.
 func (d *disk) fill() error {
@@ -117,14 +122,38 @@ func (p *Processes) fill(c Cluster, node int) (func() error, error) {
 // startLimit bounds how long a fault's end waits for a node to start.
 const startLimit = time.Minute
 
-// startAgain starts a node that has ended itself. One that is about to is waited for at the runner's.
+// startAgain sees to it that a node runs. A process may be about to end for what it met while the fault
+// lasted; so either it answers, or it is gone and is started.
 func startAgain(c Cluster, node int) error {
-	if c.Pid(node) != 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
+	for c.Pid(node) != 0 {
+		if answers(ctx, c.API(node)) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("node %d neither answers nor ends within %v", node, startLimit)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	return c.Start(ctx, node)
+}
+
+// answers reports whether a node says anything at all.
+func answers(ctx context.Context, api string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/v1/sys/health", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return true
 }
 
 // powerCut takes the power from nodes at one moment: they stand still, what their disks hold is copied,
@@ -201,11 +230,11 @@ func freeze(ctx context.Context, pid int) error {
 	}
 }
 
-// unmountBelow unmounts every file system whose place begins with a path, the innermost first.
-func unmountBelow(prefix string) error {
+// mountsBelow lists the places of file systems that begin with a path, the latest first.
+func mountsBelow(prefix string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var found []string
 	for line := range strings.Lines(string(text)) {
@@ -213,8 +242,22 @@ func unmountBelow(prefix string) error {
 			found = append([]string{f[1]}, found...)
 		}
 	}
-	for _, at := range found {
+	return found, nil
+}
+
+func unmountBelow(prefix string) error {
+	mounts, err := mountsBelow(prefix)
+	for _, at := range mounts {
 		err = errors.Join(err, run("umount", at))
+	}
+	return err
+}
+
+// thawBelow lets file systems go on that stand still. Of the others the system says that they do not.
+func thawBelow(prefix string) error {
+	mounts, err := mountsBelow(prefix)
+	for _, at := range mounts {
+		_ = run("fsfreeze", "--unfreeze", at)
 	}
 	return err
 }

@@ -88,7 +88,8 @@ func beNode(node string) {
 }
 
 // serve does /new/J and /kept/J: says something to node J on a new or on the kept connection and waits for
-// its echo; /send/J/N: sends N datagrams; /got/J: says how many came from J.
+// its echo; /send/J/N: sends N datagrams; /got/J: says how many came from J;
+// /sync/PATH: writes to a file and syncs it.
 func (s *stand) serve(w http.ResponseWriter, r *http.Request) {
 	words := append(strings.Split(strings.Trim(r.URL.Path, "/"), "/"), "")
 	to := words[1]
@@ -107,10 +108,27 @@ func (s *stand) serve(w http.ResponseWriter, r *http.Request) {
 			}
 			time.Sleep(20 * time.Microsecond)
 		}
+	case "sync":
+		if err := writeAndSync(strings.TrimPrefix(r.URL.Path, "/sync")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
 	case "got":
 		count, _ := s.got.LoadOrStore(port(to, 2), new(atomic.Int64))
 		fmt.Fprint(w, count.(*atomic.Int64).Load())
 	}
+}
+
+// writeAndSync writes to a file and syncs it, once.
+func writeAndSync(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteString("x"); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // patience is how long an echo may take: longer than two times the delay, shorter than a test.

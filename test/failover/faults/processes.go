@@ -57,7 +57,7 @@ func Missing() error {
 		return fmt.Errorf("%w: run as root, or set %s=1 to go without the tests that need it", ErrNoRoot, WithoutRoot)
 	}
 	var missing []string
-	for tool, from := range map[string]string{"nft": "nftables", "setpriv": "util-linux", "mount": "mount", "umount": "mount",
+	for tool, from := range map[string]string{"nft": "nftables", "setpriv": "util-linux", "mount": "mount", "umount": "mount", "fsfreeze": "util-linux",
 		"mkfs.ext4": "e2fsprogs", "cp": "coreutils", "strace": "strace"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing = append(missing, fmt.Sprintf("%s (package %s)", tool, from))
@@ -167,7 +167,7 @@ func (p *Processes) clock(node int) string { return fmt.Sprintf("%s%d", p.clockP
 func (p *Processes) Faults(c Cluster) []Fault {
 	list := p.net.faults()
 	list = append(list, diskFaults(p, c)...)
-	list = append(list, syncFaults(c)...)
+	list = append(list, syncFaults(p, c)...)
 	if p.opts.Clocks {
 		list = append(list, clockFaults(p)...)
 	}
@@ -188,7 +188,8 @@ func (p *Processes) Close() error {
 // sweep takes away whatever bears the name of these ports: processes, mounts, directories, rules. It is
 // the one way in which things end, so that it is in use, and tested, on each run.
 func (p *Processes) sweep() error {
-	err := endGroups(p.opts.Ports)
+	err := thawBelow(filepath.Join(os.TempDir(), p.prefix())) // a process that waits for its disk does not end
+	err = errors.Join(err, endGroups(p.opts.Ports))
 	err = errors.Join(err, unmountBelow(filepath.Join(os.TempDir(), p.prefix())))
 	err = errors.Join(err, p.net.close())
 	dirs, globErr := filepath.Glob(filepath.Join(os.TempDir(), p.prefix()+"*"))

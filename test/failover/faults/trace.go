@@ -12,18 +12,21 @@ import (
 	"time"
 )
 
-const (
-	slowSync = 300 * time.Millisecond // what a slow sync takes longer
-	hungSync = time.Hour
-)
+// slowSync is how much longer a slow sync takes.
+const slowSync = 300 * time.Millisecond
 
-// syncFaults alter what the system calls that sync a file do.
-func syncFaults(c Cluster) []Fault {
+// syncFaults alter what the system calls that sync a file do, or let the whole file system hang.
+func syncFaults(p *Processes, c Cluster) []Fault {
 	slow := func(ctx context.Context, node int) (func() error, error) {
 		return inject(ctx, c, node, fmt.Sprintf("delay_enter=%d", slowSync.Microseconds()))
 	}
-	hung := func(ctx context.Context, node int) (func() error, error) {
-		return inject(ctx, c, node, fmt.Sprintf("delay_enter=%d", hungSync.Microseconds()))
+	// Not by strace, which does not let go of a thread that it delays, even when the process is killed.
+	hung := func(_ context.Context, node int) (func() error, error) {
+		d := p.disks[node-1]
+		if err := d.freeze(); err != nil {
+			return nil, err
+		}
+		return func() error { return errors.Join(d.thaw(), startAgain(c, node)) }, nil
 	}
 	failing := func(ctx context.Context, node int) (func() error, error) {
 		return inject(ctx, c, node, "error=EIO")
@@ -33,8 +36,8 @@ func syncFaults(c Cluster) []Fault {
 		{Name: "slow sync at the leader", Aim: Leader, Keeps: true, Strike: slow, Least: short, Most: long},
 		{Name: "slow sync at a follower", Aim: Follower, Strike: slow, Least: short, Most: long},
 		// Longer than the watchdog's 5 s, so that the leader gives up.
-		{Name: "hanging sync at the leader", Aim: Leader, Strike: hung, Least: long, Most: 2 * long},
-		{Name: "hanging sync at a follower", Aim: Follower, Strike: hung, Least: short, Most: 2 * long},
+		{Name: "hanging disk of the leader", Aim: Leader, Strike: hung, Least: long, Most: 2 * long},
+		{Name: "hanging disk of a follower", Aim: Follower, Strike: hung, Least: short, Most: 2 * long},
 		{Name: "failing sync at the leader", Aim: Leader, Strike: failing, Least: short, Most: long},
 		{Name: "failing sync at a follower", Aim: Follower, Strike: failing, Least: short, Most: long},
 	}
