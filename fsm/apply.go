@@ -109,6 +109,12 @@ func (c *core) applyRest(r *Result, cmd Command) {
 		c.applyThawMount(r, m)
 	case *command.SetMountHealth:
 		c.applySetMountHealth(r, m)
+	case *command.SetAutopilot:
+		c.autopilot = autopilotFromRecord(m)
+	case *command.PutJoinToken:
+		c.applyPutJoinToken(r, m)
+	case *command.UseJoinToken:
+		c.applyUseJoinToken(r, m)
 	default:
 		c.applyConfig(r, cmd)
 	}

@@ -59,6 +59,9 @@ var commandTypes = map[byte]func() Command{
 	54: func() Command { return new(command.SetMountHealth) },
 	55: func() Command { return new(command.RetryRevocations) },
 	56: func() Command { return new(command.MoveMount) },
+	57: func() Command { return new(command.SetAutopilot) },
+	58: func() Command { return new(command.PutJoinToken) },
+	59: func() Command { return new(command.UseJoinToken) },
 }
 
 // commandNumbers is the inverse of commandTypes.

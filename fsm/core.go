@@ -73,6 +73,8 @@ type core struct {
 	entries           btree.Map[string, entry]        // by entryKey(mount UUID, key)
 	namespaces        btree.Map[string, *Namespace]   // by ID
 	nodes             btree.Map[string, Node]         // by ID
+	joinTokens        btree.Map[string, JoinToken]    // by node ID
+	autopilot         Autopilot
 	jobs              btree.Map[uint64, *lease.Job]   // by ID
 	idem              btree.Map[string, *idempotent]  // by key
 

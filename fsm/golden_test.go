@@ -189,6 +189,7 @@ func goldenWorld(t testing.TB) *world {
 	w.issue("locks/b/1", rootHash, time.Hour)
 	goldenNamespaces(w)
 	goldenMounts(w)
+	goldenMembers(w)
 	return w
 }
 
@@ -247,4 +248,15 @@ func goldenMounts(w *world) {
 		&command.SetMountHealth{Epoch: 1, Id: "m-moved", Error: "refused"}, &command.SetMountHealth{Epoch: 1, Id: "m-moved"},
 		&command.RetryRevocations{Ids: []string{"db/creds/irrevocable/1", "frozen/creds/1"}},
 		&command.TuneMount{Id: "m-frozen", Config: fsm.ConfigRecord(lease.MountConfig{RevokeRate: 5, ReconcileInterval: time.Hour})})
+}
+
+// goldenMembers is the part of goldenWorld about members to come and the care for those there are.
+func goldenMembers(w *world) {
+	w.must(fsm.SetAutopilot(fsm.Autopilot{CleanupDeadServers: true, DeadServerLastContact: time.Hour, LastContact: 2 * time.Second,
+		MaxTrailingLogs: 250, MinQuorum: 3, Stabilization: 10 * time.Second}),
+		&command.PutJoinToken{NodeId: "n4", Hash: "h4", Ttl: int64(time.Minute)},
+		&command.PutJoinToken{NodeId: "n5", Hash: "h5", Ttl: int64(time.Minute)},
+		&command.PutJoinToken{NodeId: "n6", Hash: "h6", Ttl: int64(time.Minute)}, &command.PutJoinToken{NodeId: "n6"},
+		&command.UseJoinToken{NodeId: "n5", Hash: "h5", PeerAddr: "127.0.0.1:8251"})
+	w.do(&command.UseJoinToken{NodeId: "n5", Hash: "h5", PeerAddr: "127.0.0.1:9999"})
 }

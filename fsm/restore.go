@@ -107,6 +107,12 @@ func (l *loader) take(kind byte, body []byte, first bool) error {
 		return into(body, &command.PutNode{}, func(m *command.PutNode) {
 			c.nodes.Set(m.Id, Node{ID: m.Id, PeerAddr: m.PeerAddr, APIAddr: m.ApiAddr, Version: m.Version, FeatureLevel: m.FeatureLevel})
 		})
+	case recAutopilot:
+		return into(body, &command.SetAutopilot{}, func(m *command.SetAutopilot) { c.autopilot = autopilotFromRecord(m) })
+	case recJoinToken:
+		return into(body, &command.JoinTokenRecord{}, func(m *command.JoinTokenRecord) {
+			c.joinTokens.Set(m.NodeId, JoinToken{NodeID: m.NodeId, Hash: m.Hash, Expires: lease.Time(m.Expires), UsedBy: m.UsedBy})
+		})
 	case recNamespace:
 		return into(body, &command.Namespace{}, func(m *command.Namespace) {
 			c.putNamespace(&Namespace{ID: m.Id, Path: m.Path, Metadata: fromPairs(m.Metadata), Seq: m.Seq, Tainted: m.Tainted})

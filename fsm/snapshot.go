@@ -36,7 +36,9 @@ const (
 	recLease
 	recJob
 	recIdempotent
-	recTrailer byte = 0xff
+	recAutopilot byte = 30
+	recJoinToken byte = 31
+	recTrailer   byte = 0xff
 )
 
 // Snapshot is the state at one point, frozen by copy-on-write.
@@ -49,6 +51,8 @@ type Snapshot struct {
 	entries    *btree.Map[string, entry]
 	namespaces *btree.Map[string, *Namespace]
 	nodes      *btree.Map[string, Node]
+	joinTokens *btree.Map[string, JoinToken]
+	autopilot  Autopilot
 	jobs       *btree.Map[uint64, *lease.Job]
 	idem       *btree.Map[string, *idempotent]
 }
@@ -64,7 +68,7 @@ func (s *State) Snapshot() *Snapshot {
 			TokenMount: c.cluster.TokenMountID, Created: int64(c.cluster.Created), Malformed: c.malformed},
 		tree: c.tree.Copy(), tokens: c.tokens.Copy(), mounts: c.mounts.Copy(), policies: c.policies.Copy(),
 		entries: c.entries.Copy(), namespaces: c.namespaces.Copy(), nodes: c.nodes.Copy(), jobs: c.jobs.Copy(),
-		idem: c.idem.Copy(),
+		idem: c.idem.Copy(), joinTokens: c.joinTokens.Copy(), autopilot: c.autopilot,
 	}
 }
 
@@ -105,6 +109,12 @@ func (sn *Snapshot) writeBody(rw *recordWriter) {
 	sn.nodes.Scan(func(_ string, n Node) bool {
 		return rw.write(recNode, &command.PutNode{Id: n.ID, PeerAddr: n.PeerAddr, ApiAddr: n.APIAddr,
 			Version: n.Version, FeatureLevel: n.FeatureLevel})
+	})
+	if sn.autopilot.Set {
+		rw.write(recAutopilot, autopilotRecord(sn.autopilot))
+	}
+	sn.joinTokens.Scan(func(_ string, t JoinToken) bool {
+		return rw.write(recJoinToken, &command.JoinTokenRecord{NodeId: t.NodeID, Hash: t.Hash, Expires: int64(t.Expires), UsedBy: t.UsedBy})
 	})
 	sn.namespaces.Scan(func(_ string, ns *Namespace) bool {
 		return rw.write(recNamespace, &command.Namespace{Id: ns.ID, Path: ns.Path, Metadata: toPairs(ns.Metadata), Seq: ns.Seq,

@@ -361,6 +361,215 @@ func (x *DeleteNode) GetId() string {
 	return ""
 }
 
+// SetAutopilot replaces how the leader cares for the members.
+type SetAutopilot struct {
+	state                          protoimpl.MessageState `protogen:"open.v1"`
+	CleanupDeadServers             bool                   `protobuf:"varint,1,opt,name=cleanup_dead_servers,json=cleanupDeadServers,proto3" json:"cleanup_dead_servers,omitempty"`
+	DeadServerLastContactThreshold int64                  `protobuf:"varint,2,opt,name=dead_server_last_contact_threshold,json=deadServerLastContactThreshold,proto3" json:"dead_server_last_contact_threshold,omitempty"`
+	LastContactThreshold           int64                  `protobuf:"varint,3,opt,name=last_contact_threshold,json=lastContactThreshold,proto3" json:"last_contact_threshold,omitempty"`
+	MaxTrailingLogs                uint64                 `protobuf:"varint,4,opt,name=max_trailing_logs,json=maxTrailingLogs,proto3" json:"max_trailing_logs,omitempty"` // entries
+	MinQuorum                      uint32                 `protobuf:"varint,5,opt,name=min_quorum,json=minQuorum,proto3" json:"min_quorum,omitempty"`                     // healthy voters
+	ServerStabilizationTime        int64                  `protobuf:"varint,6,opt,name=server_stabilization_time,json=serverStabilizationTime,proto3" json:"server_stabilization_time,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
+}
+
+func (x *SetAutopilot) Reset() {
+	*x = SetAutopilot{}
+	mi := &file_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAutopilot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAutopilot) ProtoMessage() {}
+
+func (x *SetAutopilot) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAutopilot.ProtoReflect.Descriptor instead.
+func (*SetAutopilot) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetAutopilot) GetCleanupDeadServers() bool {
+	if x != nil {
+		return x.CleanupDeadServers
+	}
+	return false
+}
+
+func (x *SetAutopilot) GetDeadServerLastContactThreshold() int64 {
+	if x != nil {
+		return x.DeadServerLastContactThreshold
+	}
+	return 0
+}
+
+func (x *SetAutopilot) GetLastContactThreshold() int64 {
+	if x != nil {
+		return x.LastContactThreshold
+	}
+	return 0
+}
+
+func (x *SetAutopilot) GetMaxTrailingLogs() uint64 {
+	if x != nil {
+		return x.MaxTrailingLogs
+	}
+	return 0
+}
+
+func (x *SetAutopilot) GetMinQuorum() uint32 {
+	if x != nil {
+		return x.MinQuorum
+	}
+	return 0
+}
+
+func (x *SetAutopilot) GetServerStabilizationTime() int64 {
+	if x != nil {
+		return x.ServerStabilizationTime
+	}
+	return 0
+}
+
+// PutJoinToken lets a node ask once to be a member. It replaces the node's older token; without a
+// hash it only voids that.
+type PutJoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"` // keyed
+	Ttl           int64                  `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutJoinToken) Reset() {
+	*x = PutJoinToken{}
+	mi := &file_command_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutJoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutJoinToken) ProtoMessage() {}
+
+func (x *PutJoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutJoinToken.ProtoReflect.Descriptor instead.
+func (*PutJoinToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PutJoinToken) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *PutJoinToken) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *PutJoinToken) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+// UseJoinToken spends a token. The node that spent it may do so again from the same address, since
+// its leader may have died before it was let in.
+type UseJoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	PeerAddr      string                 `protobuf:"bytes,3,opt,name=peer_addr,json=peerAddr,proto3" json:"peer_addr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UseJoinToken) Reset() {
+	*x = UseJoinToken{}
+	mi := &file_command_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UseJoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UseJoinToken) ProtoMessage() {}
+
+func (x *UseJoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UseJoinToken.ProtoReflect.Descriptor instead.
+func (*UseJoinToken) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UseJoinToken) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *UseJoinToken) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *UseJoinToken) GetPeerAddr() string {
+	if x != nil {
+		return x.PeerAddr
+	}
+	return ""
+}
+
 // Grant is what Issue and Reserve have in common.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -383,7 +592,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +604,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +617,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{6}
+	return file_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Grant) GetId() string {
@@ -513,7 +722,7 @@ type Idempotency struct {
 
 func (x *Idempotency) Reset() {
 	*x = Idempotency{}
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +734,7 @@ func (x *Idempotency) String() string {
 func (*Idempotency) ProtoMessage() {}
 
 func (x *Idempotency) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +747,7 @@ func (x *Idempotency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idempotency.ProtoReflect.Descriptor instead.
 func (*Idempotency) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{7}
+	return file_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Idempotency) GetKey() []byte {
@@ -565,7 +774,7 @@ type Issue struct {
 
 func (x *Issue) Reset() {
 	*x = Issue{}
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +786,7 @@ func (x *Issue) String() string {
 func (*Issue) ProtoMessage() {}
 
 func (x *Issue) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +799,7 @@ func (x *Issue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issue.ProtoReflect.Descriptor instead.
 func (*Issue) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{8}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Issue) GetGrant() *Grant {
@@ -613,7 +822,7 @@ type Reserve struct {
 
 func (x *Reserve) Reset() {
 	*x = Reserve{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +834,7 @@ func (x *Reserve) String() string {
 func (*Reserve) ProtoMessage() {}
 
 func (x *Reserve) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +847,7 @@ func (x *Reserve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reserve.ProtoReflect.Descriptor instead.
 func (*Reserve) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Reserve) GetGrant() *Grant {
@@ -681,7 +890,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +902,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +915,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Activate) GetId() string {
@@ -744,7 +953,7 @@ type Renew struct {
 
 func (x *Renew) Reset() {
 	*x = Renew{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +965,7 @@ func (x *Renew) String() string {
 func (*Renew) ProtoMessage() {}
 
 func (x *Renew) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +978,7 @@ func (x *Renew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renew.ProtoReflect.Descriptor instead.
 func (*Renew) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Renew) GetId() string {
@@ -820,7 +1029,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +1041,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +1054,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Revoke) GetIds() []string {
@@ -887,7 +1096,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +1108,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +1121,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ref) GetId() string {
@@ -940,7 +1149,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1161,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1174,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Expire) GetEpoch() uint64 {
@@ -994,7 +1203,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1215,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1228,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Claim) GetEpoch() uint64 {
@@ -1054,7 +1263,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1275,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1288,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Finish) GetId() string {
@@ -1110,7 +1319,7 @@ type Fail struct {
 
 func (x *Fail) Reset() {
 	*x = Fail{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1331,7 @@ func (x *Fail) String() string {
 func (*Fail) ProtoMessage() {}
 
 func (x *Fail) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1344,7 @@ func (x *Fail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fail.ProtoReflect.Descriptor instead.
 func (*Fail) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Fail) GetId() string {
@@ -1185,7 +1394,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1406,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1419,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Selector) GetKind() uint32 {
@@ -1253,7 +1462,7 @@ type OpenJob struct {
 
 func (x *OpenJob) Reset() {
 	*x = OpenJob{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1474,7 @@ func (x *OpenJob) String() string {
 func (*OpenJob) ProtoMessage() {}
 
 func (x *OpenJob) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1487,7 @@ func (x *OpenJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenJob.ProtoReflect.Descriptor instead.
 func (*OpenJob) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenJob) GetSelector() *Selector {
@@ -1313,7 +1522,7 @@ type OpenTidy struct {
 
 func (x *OpenTidy) Reset() {
 	*x = OpenTidy{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1534,7 @@ func (x *OpenTidy) String() string {
 func (*OpenTidy) ProtoMessage() {}
 
 func (x *OpenTidy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1547,7 @@ func (x *OpenTidy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTidy.ProtoReflect.Descriptor instead.
 func (*OpenTidy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenTidy) GetNamespace() string {
@@ -1360,7 +1569,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1581,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1594,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Sweep) GetEpoch() uint64 {
@@ -1424,7 +1633,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1645,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1658,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1504,7 +1713,7 @@ type RenewToken struct {
 
 func (x *RenewToken) Reset() {
 	*x = RenewToken{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1725,7 @@ func (x *RenewToken) String() string {
 func (*RenewToken) ProtoMessage() {}
 
 func (x *RenewToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1738,7 @@ func (x *RenewToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewToken.ProtoReflect.Descriptor instead.
 func (*RenewToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RenewToken) GetHash() string {
@@ -1556,7 +1765,7 @@ type UseToken struct {
 
 func (x *UseToken) Reset() {
 	*x = UseToken{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1777,7 @@ func (x *UseToken) String() string {
 func (*UseToken) ProtoMessage() {}
 
 func (x *UseToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1790,7 @@ func (x *UseToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseToken.ProtoReflect.Descriptor instead.
 func (*UseToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UseToken) GetHash() string {
@@ -1603,7 +1812,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1824,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1837,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RevokeToken) GetHash() string {
@@ -1663,7 +1872,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1884,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1897,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutPolicy) GetNamespace() string {
@@ -1722,7 +1931,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1943,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1956,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeletePolicy) GetNamespace() string {
@@ -1781,7 +1990,7 @@ type MountConfig struct {
 
 func (x *MountConfig) Reset() {
 	*x = MountConfig{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +2002,7 @@ func (x *MountConfig) String() string {
 func (*MountConfig) ProtoMessage() {}
 
 func (x *MountConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +2015,7 @@ func (x *MountConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountConfig.ProtoReflect.Descriptor instead.
 func (*MountConfig) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MountConfig) GetDefaultTtl() int64 {
@@ -1888,7 +2097,7 @@ type EnableMount struct {
 
 func (x *EnableMount) Reset() {
 	*x = EnableMount{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2109,7 @@ func (x *EnableMount) String() string {
 func (*EnableMount) ProtoMessage() {}
 
 func (x *EnableMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2122,7 @@ func (x *EnableMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableMount.ProtoReflect.Descriptor instead.
 func (*EnableMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EnableMount) GetId() string {
@@ -1985,7 +2194,7 @@ type TuneMount struct {
 
 func (x *TuneMount) Reset() {
 	*x = TuneMount{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2206,7 @@ func (x *TuneMount) String() string {
 func (*TuneMount) ProtoMessage() {}
 
 func (x *TuneMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2219,7 @@ func (x *TuneMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TuneMount.ProtoReflect.Descriptor instead.
 func (*TuneMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TuneMount) GetId() string {
@@ -2051,7 +2260,7 @@ type DisableMount struct {
 
 func (x *DisableMount) Reset() {
 	*x = DisableMount{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2272,7 @@ func (x *DisableMount) String() string {
 func (*DisableMount) ProtoMessage() {}
 
 func (x *DisableMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2285,7 @@ func (x *DisableMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableMount.ProtoReflect.Descriptor instead.
 func (*DisableMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DisableMount) GetId() string {
@@ -2099,7 +2308,7 @@ type FreezeMount struct {
 
 func (x *FreezeMount) Reset() {
 	*x = FreezeMount{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2320,7 @@ func (x *FreezeMount) String() string {
 func (*FreezeMount) ProtoMessage() {}
 
 func (x *FreezeMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2333,7 @@ func (x *FreezeMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeMount.ProtoReflect.Descriptor instead.
 func (*FreezeMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FreezeMount) GetId() string {
@@ -2157,7 +2366,7 @@ type ThawMount struct {
 
 func (x *ThawMount) Reset() {
 	*x = ThawMount{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2378,7 @@ func (x *ThawMount) String() string {
 func (*ThawMount) ProtoMessage() {}
 
 func (x *ThawMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2391,7 @@ func (x *ThawMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawMount.ProtoReflect.Descriptor instead.
 func (*ThawMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ThawMount) GetId() string {
@@ -2205,7 +2414,7 @@ type SetMountHealth struct {
 
 func (x *SetMountHealth) Reset() {
 	*x = SetMountHealth{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2426,7 @@ func (x *SetMountHealth) String() string {
 func (*SetMountHealth) ProtoMessage() {}
 
 func (x *SetMountHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2439,7 @@ func (x *SetMountHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMountHealth.ProtoReflect.Descriptor instead.
 func (*SetMountHealth) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetMountHealth) GetEpoch() uint64 {
@@ -2266,7 +2475,7 @@ type RetryRevocations struct {
 
 func (x *RetryRevocations) Reset() {
 	*x = RetryRevocations{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2487,7 @@ func (x *RetryRevocations) String() string {
 func (*RetryRevocations) ProtoMessage() {}
 
 func (x *RetryRevocations) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2500,7 @@ func (x *RetryRevocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryRevocations.ProtoReflect.Descriptor instead.
 func (*RetryRevocations) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RetryRevocations) GetNamespace() string {
@@ -2319,7 +2528,7 @@ type MoveMount struct {
 
 func (x *MoveMount) Reset() {
 	*x = MoveMount{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2540,7 @@ func (x *MoveMount) String() string {
 func (*MoveMount) ProtoMessage() {}
 
 func (x *MoveMount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2553,7 @@ func (x *MoveMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveMount.ProtoReflect.Descriptor instead.
 func (*MoveMount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MoveMount) GetId() string {
@@ -2374,7 +2583,7 @@ type PutEntry struct {
 
 func (x *PutEntry) Reset() {
 	*x = PutEntry{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2595,7 @@ func (x *PutEntry) String() string {
 func (*PutEntry) ProtoMessage() {}
 
 func (x *PutEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2608,7 @@ func (x *PutEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntry.ProtoReflect.Descriptor instead.
 func (*PutEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutEntry) GetMountId() string {
@@ -2444,7 +2653,7 @@ type SwapEntry struct {
 
 func (x *SwapEntry) Reset() {
 	*x = SwapEntry{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2665,7 @@ func (x *SwapEntry) String() string {
 func (*SwapEntry) ProtoMessage() {}
 
 func (x *SwapEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2678,7 @@ func (x *SwapEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwapEntry.ProtoReflect.Descriptor instead.
 func (*SwapEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SwapEntry) GetMountId() string {
@@ -2517,7 +2726,7 @@ type DeleteEntry struct {
 
 func (x *DeleteEntry) Reset() {
 	*x = DeleteEntry{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2738,7 @@ func (x *DeleteEntry) String() string {
 func (*DeleteEntry) ProtoMessage() {}
 
 func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2751,7 @@ func (x *DeleteEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEntry.ProtoReflect.Descriptor instead.
 func (*DeleteEntry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeleteEntry) GetMountId() string {
@@ -2570,7 +2779,7 @@ type PutNamespace struct {
 
 func (x *PutNamespace) Reset() {
 	*x = PutNamespace{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2791,7 @@ func (x *PutNamespace) String() string {
 func (*PutNamespace) ProtoMessage() {}
 
 func (x *PutNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2804,7 @@ func (x *PutNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNamespace.ProtoReflect.Descriptor instead.
 func (*PutNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PutNamespace) GetId() string {
@@ -2629,7 +2838,7 @@ type DeleteNamespace struct {
 
 func (x *DeleteNamespace) Reset() {
 	*x = DeleteNamespace{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2850,7 @@ func (x *DeleteNamespace) String() string {
 func (*DeleteNamespace) ProtoMessage() {}
 
 func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2863,7 @@ func (x *DeleteNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespace.ProtoReflect.Descriptor instead.
 func (*DeleteNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeleteNamespace) GetId() string {
@@ -2675,7 +2884,7 @@ type CreateNamespace struct {
 
 func (x *CreateNamespace) Reset() {
 	*x = CreateNamespace{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2896,7 @@ func (x *CreateNamespace) String() string {
 func (*CreateNamespace) ProtoMessage() {}
 
 func (x *CreateNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2909,7 @@ func (x *CreateNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespace.ProtoReflect.Descriptor instead.
 func (*CreateNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateNamespace) GetNamespace() *PutNamespace {
@@ -2729,7 +2938,7 @@ type CloseNamespace struct {
 
 func (x *CloseNamespace) Reset() {
 	*x = CloseNamespace{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2950,7 @@ func (x *CloseNamespace) String() string {
 func (*CloseNamespace) ProtoMessage() {}
 
 func (x *CloseNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2963,7 @@ func (x *CloseNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseNamespace.ProtoReflect.Descriptor instead.
 func (*CloseNamespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CloseNamespace) GetId() string {
@@ -2791,7 +3000,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3012,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3025,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Header) GetFormat() uint32 {
@@ -2919,7 +3128,7 @@ type Ending struct {
 
 func (x *Ending) Reset() {
 	*x = Ending{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3140,7 @@ func (x *Ending) String() string {
 func (*Ending) ProtoMessage() {}
 
 func (x *Ending) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3153,7 @@ func (x *Ending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ending.ProtoReflect.Descriptor instead.
 func (*Ending) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Ending) GetCause() string {
@@ -3034,7 +3243,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3255,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3268,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{46}
+	return file_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Lease) GetId() string {
@@ -3234,7 +3443,7 @@ type Pair struct {
 
 func (x *Pair) Reset() {
 	*x = Pair{}
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3455,7 @@ func (x *Pair) String() string {
 func (*Pair) ProtoMessage() {}
 
 func (x *Pair) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3468,7 @@ func (x *Pair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pair.ProtoReflect.Descriptor instead.
 func (*Pair) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{47}
+	return file_command_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Pair) GetKey() string {
@@ -3303,7 +3512,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3524,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3537,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{48}
+	return file_command_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Token) GetHash() string {
@@ -3480,7 +3689,7 @@ type Mount struct {
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3701,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3714,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{49}
+	return file_command_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Mount) GetSpec() *EnableMount {
@@ -3576,7 +3785,7 @@ type Frozen struct {
 
 func (x *Frozen) Reset() {
 	*x = Frozen{}
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3797,7 @@ func (x *Frozen) String() string {
 func (*Frozen) ProtoMessage() {}
 
 func (x *Frozen) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3810,7 @@ func (x *Frozen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frozen.ProtoReflect.Descriptor instead.
 func (*Frozen) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{50}
+	return file_command_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Frozen) GetReason() string {
@@ -3637,7 +3846,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_command_proto_msgTypes[51]
+	mi := &file_command_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3858,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[51]
+	mi := &file_command_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3871,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{51}
+	return file_command_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Policy) GetNamespace() string {
@@ -3705,7 +3914,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_command_proto_msgTypes[52]
+	mi := &file_command_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3926,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[52]
+	mi := &file_command_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3939,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{52}
+	return file_command_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Entry) GetMountId() string {
@@ -3774,7 +3983,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_command_proto_msgTypes[53]
+	mi := &file_command_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3995,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[53]
+	mi := &file_command_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +4008,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{53}
+	return file_command_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Namespace) GetId() string {
@@ -3862,7 +4071,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_command_proto_msgTypes[54]
+	mi := &file_command_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +4083,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[54]
+	mi := &file_command_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4096,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{54}
+	return file_command_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Job) GetId() uint64 {
@@ -4018,7 +4227,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_command_proto_msgTypes[55]
+	mi := &file_command_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4030,7 +4239,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[55]
+	mi := &file_command_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4043,7 +4252,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{55}
+	return file_command_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Node) GetSpec() *PutNode {
@@ -4051,6 +4260,74 @@ func (x *Node) GetSpec() *PutNode {
 		return x.Spec
 	}
 	return nil
+}
+
+type JoinTokenRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	Expires       int64                  `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"`
+	UsedBy        string                 `protobuf:"bytes,4,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"` // peer address
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinTokenRecord) Reset() {
+	*x = JoinTokenRecord{}
+	mi := &file_command_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinTokenRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinTokenRecord) ProtoMessage() {}
+
+func (x *JoinTokenRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinTokenRecord.ProtoReflect.Descriptor instead.
+func (*JoinTokenRecord) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *JoinTokenRecord) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *JoinTokenRecord) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *JoinTokenRecord) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *JoinTokenRecord) GetUsedBy() string {
+	if x != nil {
+		return x.UsedBy
+	}
+	return ""
 }
 
 type IdempotencyRecord struct {
@@ -4065,7 +4342,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_command_proto_msgTypes[56]
+	mi := &file_command_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4354,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[56]
+	mi := &file_command_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4367,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{56}
+	return file_command_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *IdempotencyRecord) GetKey() []byte {
@@ -4148,7 +4425,23 @@ const file_command_proto_rawDesc = "" +
 	"\rfeature_level\x18\x05 \x01(\rR\ffeatureLevel\"\x1c\n" +
 	"\n" +
 	"DeleteNode\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xc7\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc9\x02\n" +
+	"\fSetAutopilot\x120\n" +
+	"\x14cleanup_dead_servers\x18\x01 \x01(\bR\x12cleanupDeadServers\x12J\n" +
+	"\"dead_server_last_contact_threshold\x18\x02 \x01(\x03R\x1edeadServerLastContactThreshold\x124\n" +
+	"\x16last_contact_threshold\x18\x03 \x01(\x03R\x14lastContactThreshold\x12*\n" +
+	"\x11max_trailing_logs\x18\x04 \x01(\x04R\x0fmaxTrailingLogs\x12\x1d\n" +
+	"\n" +
+	"min_quorum\x18\x05 \x01(\rR\tminQuorum\x12:\n" +
+	"\x19server_stabilization_time\x18\x06 \x01(\x03R\x17serverStabilizationTime\"M\n" +
+	"\fPutJoinToken\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x10\n" +
+	"\x03ttl\x18\x03 \x01(\x03R\x03ttl\"X\n" +
+	"\fUseJoinToken\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x1b\n" +
+	"\tpeer_addr\x18\x03 \x01(\tR\bpeerAddr\"\xc7\x03\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x19\n" +
@@ -4466,7 +4759,12 @@ const file_command_proto_rawDesc = "" +
 	"\x02at\x18\x10 \x01(\tR\x02at\x12\x14\n" +
 	"\x05heirs\x18\x11 \x03(\x04R\x05heirs\"6\n" +
 	"\x04Node\x12.\n" +
-	"\x04spec\x18\x01 \x01(\v2\x1a.leasehold.command.PutNodeR\x04spec\"n\n" +
+	"\x04spec\x18\x01 \x01(\v2\x1a.leasehold.command.PutNodeR\x04spec\"q\n" +
+	"\x0fJoinTokenRecord\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x18\n" +
+	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x17\n" +
+	"\aused_by\x18\x04 \x01(\tR\x06usedBy\"n\n" +
 	"\x11IdempotencyRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x19\n" +
@@ -4485,7 +4783,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_command_proto_goTypes = []any{
 	(*Init)(nil),              // 0: leasehold.command.Init
 	(*Epoch)(nil),             // 1: leasehold.command.Epoch
@@ -4493,87 +4791,91 @@ var file_command_proto_goTypes = []any{
 	(*SetFeatureLevel)(nil),   // 3: leasehold.command.SetFeatureLevel
 	(*PutNode)(nil),           // 4: leasehold.command.PutNode
 	(*DeleteNode)(nil),        // 5: leasehold.command.DeleteNode
-	(*Grant)(nil),             // 6: leasehold.command.Grant
-	(*Idempotency)(nil),       // 7: leasehold.command.Idempotency
-	(*Issue)(nil),             // 8: leasehold.command.Issue
-	(*Reserve)(nil),           // 9: leasehold.command.Reserve
-	(*Activate)(nil),          // 10: leasehold.command.Activate
-	(*Renew)(nil),             // 11: leasehold.command.Renew
-	(*Revoke)(nil),            // 12: leasehold.command.Revoke
-	(*Ref)(nil),               // 13: leasehold.command.Ref
-	(*Expire)(nil),            // 14: leasehold.command.Expire
-	(*Claim)(nil),             // 15: leasehold.command.Claim
-	(*Finish)(nil),            // 16: leasehold.command.Finish
-	(*Fail)(nil),              // 17: leasehold.command.Fail
-	(*Selector)(nil),          // 18: leasehold.command.Selector
-	(*OpenJob)(nil),           // 19: leasehold.command.OpenJob
-	(*OpenTidy)(nil),          // 20: leasehold.command.OpenTidy
-	(*Sweep)(nil),             // 21: leasehold.command.Sweep
-	(*CreateToken)(nil),       // 22: leasehold.command.CreateToken
-	(*RenewToken)(nil),        // 23: leasehold.command.RenewToken
-	(*UseToken)(nil),          // 24: leasehold.command.UseToken
-	(*RevokeToken)(nil),       // 25: leasehold.command.RevokeToken
-	(*PutPolicy)(nil),         // 26: leasehold.command.PutPolicy
-	(*DeletePolicy)(nil),      // 27: leasehold.command.DeletePolicy
-	(*MountConfig)(nil),       // 28: leasehold.command.MountConfig
-	(*EnableMount)(nil),       // 29: leasehold.command.EnableMount
-	(*TuneMount)(nil),         // 30: leasehold.command.TuneMount
-	(*DisableMount)(nil),      // 31: leasehold.command.DisableMount
-	(*FreezeMount)(nil),       // 32: leasehold.command.FreezeMount
-	(*ThawMount)(nil),         // 33: leasehold.command.ThawMount
-	(*SetMountHealth)(nil),    // 34: leasehold.command.SetMountHealth
-	(*RetryRevocations)(nil),  // 35: leasehold.command.RetryRevocations
-	(*MoveMount)(nil),         // 36: leasehold.command.MoveMount
-	(*PutEntry)(nil),          // 37: leasehold.command.PutEntry
-	(*SwapEntry)(nil),         // 38: leasehold.command.SwapEntry
-	(*DeleteEntry)(nil),       // 39: leasehold.command.DeleteEntry
-	(*PutNamespace)(nil),      // 40: leasehold.command.PutNamespace
-	(*DeleteNamespace)(nil),   // 41: leasehold.command.DeleteNamespace
-	(*CreateNamespace)(nil),   // 42: leasehold.command.CreateNamespace
-	(*CloseNamespace)(nil),    // 43: leasehold.command.CloseNamespace
-	(*Header)(nil),            // 44: leasehold.command.Header
-	(*Ending)(nil),            // 45: leasehold.command.Ending
-	(*Lease)(nil),             // 46: leasehold.command.Lease
-	(*Pair)(nil),              // 47: leasehold.command.Pair
-	(*Token)(nil),             // 48: leasehold.command.Token
-	(*Mount)(nil),             // 49: leasehold.command.Mount
-	(*Frozen)(nil),            // 50: leasehold.command.Frozen
-	(*Policy)(nil),            // 51: leasehold.command.Policy
-	(*Entry)(nil),             // 52: leasehold.command.Entry
-	(*Namespace)(nil),         // 53: leasehold.command.Namespace
-	(*Job)(nil),               // 54: leasehold.command.Job
-	(*Node)(nil),              // 55: leasehold.command.Node
-	(*IdempotencyRecord)(nil), // 56: leasehold.command.IdempotencyRecord
-	nil,                       // 57: leasehold.command.Grant.LabelsEntry
-	nil,                       // 58: leasehold.command.EnableMount.OptionsEntry
-	nil,                       // 59: leasehold.command.TuneMount.OptionsEntry
-	nil,                       // 60: leasehold.command.PutNamespace.MetadataEntry
+	(*SetAutopilot)(nil),      // 6: leasehold.command.SetAutopilot
+	(*PutJoinToken)(nil),      // 7: leasehold.command.PutJoinToken
+	(*UseJoinToken)(nil),      // 8: leasehold.command.UseJoinToken
+	(*Grant)(nil),             // 9: leasehold.command.Grant
+	(*Idempotency)(nil),       // 10: leasehold.command.Idempotency
+	(*Issue)(nil),             // 11: leasehold.command.Issue
+	(*Reserve)(nil),           // 12: leasehold.command.Reserve
+	(*Activate)(nil),          // 13: leasehold.command.Activate
+	(*Renew)(nil),             // 14: leasehold.command.Renew
+	(*Revoke)(nil),            // 15: leasehold.command.Revoke
+	(*Ref)(nil),               // 16: leasehold.command.Ref
+	(*Expire)(nil),            // 17: leasehold.command.Expire
+	(*Claim)(nil),             // 18: leasehold.command.Claim
+	(*Finish)(nil),            // 19: leasehold.command.Finish
+	(*Fail)(nil),              // 20: leasehold.command.Fail
+	(*Selector)(nil),          // 21: leasehold.command.Selector
+	(*OpenJob)(nil),           // 22: leasehold.command.OpenJob
+	(*OpenTidy)(nil),          // 23: leasehold.command.OpenTidy
+	(*Sweep)(nil),             // 24: leasehold.command.Sweep
+	(*CreateToken)(nil),       // 25: leasehold.command.CreateToken
+	(*RenewToken)(nil),        // 26: leasehold.command.RenewToken
+	(*UseToken)(nil),          // 27: leasehold.command.UseToken
+	(*RevokeToken)(nil),       // 28: leasehold.command.RevokeToken
+	(*PutPolicy)(nil),         // 29: leasehold.command.PutPolicy
+	(*DeletePolicy)(nil),      // 30: leasehold.command.DeletePolicy
+	(*MountConfig)(nil),       // 31: leasehold.command.MountConfig
+	(*EnableMount)(nil),       // 32: leasehold.command.EnableMount
+	(*TuneMount)(nil),         // 33: leasehold.command.TuneMount
+	(*DisableMount)(nil),      // 34: leasehold.command.DisableMount
+	(*FreezeMount)(nil),       // 35: leasehold.command.FreezeMount
+	(*ThawMount)(nil),         // 36: leasehold.command.ThawMount
+	(*SetMountHealth)(nil),    // 37: leasehold.command.SetMountHealth
+	(*RetryRevocations)(nil),  // 38: leasehold.command.RetryRevocations
+	(*MoveMount)(nil),         // 39: leasehold.command.MoveMount
+	(*PutEntry)(nil),          // 40: leasehold.command.PutEntry
+	(*SwapEntry)(nil),         // 41: leasehold.command.SwapEntry
+	(*DeleteEntry)(nil),       // 42: leasehold.command.DeleteEntry
+	(*PutNamespace)(nil),      // 43: leasehold.command.PutNamespace
+	(*DeleteNamespace)(nil),   // 44: leasehold.command.DeleteNamespace
+	(*CreateNamespace)(nil),   // 45: leasehold.command.CreateNamespace
+	(*CloseNamespace)(nil),    // 46: leasehold.command.CloseNamespace
+	(*Header)(nil),            // 47: leasehold.command.Header
+	(*Ending)(nil),            // 48: leasehold.command.Ending
+	(*Lease)(nil),             // 49: leasehold.command.Lease
+	(*Pair)(nil),              // 50: leasehold.command.Pair
+	(*Token)(nil),             // 51: leasehold.command.Token
+	(*Mount)(nil),             // 52: leasehold.command.Mount
+	(*Frozen)(nil),            // 53: leasehold.command.Frozen
+	(*Policy)(nil),            // 54: leasehold.command.Policy
+	(*Entry)(nil),             // 55: leasehold.command.Entry
+	(*Namespace)(nil),         // 56: leasehold.command.Namespace
+	(*Job)(nil),               // 57: leasehold.command.Job
+	(*Node)(nil),              // 58: leasehold.command.Node
+	(*JoinTokenRecord)(nil),   // 59: leasehold.command.JoinTokenRecord
+	(*IdempotencyRecord)(nil), // 60: leasehold.command.IdempotencyRecord
+	nil,                       // 61: leasehold.command.Grant.LabelsEntry
+	nil,                       // 62: leasehold.command.EnableMount.OptionsEntry
+	nil,                       // 63: leasehold.command.TuneMount.OptionsEntry
+	nil,                       // 64: leasehold.command.PutNamespace.MetadataEntry
 }
 var file_command_proto_depIdxs = []int32{
-	48, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
-	29, // 1: leasehold.command.Init.token_mount:type_name -> leasehold.command.EnableMount
-	57, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
-	7,  // 3: leasehold.command.Grant.idempotency:type_name -> leasehold.command.Idempotency
-	6,  // 4: leasehold.command.Issue.grant:type_name -> leasehold.command.Grant
-	6,  // 5: leasehold.command.Reserve.grant:type_name -> leasehold.command.Grant
-	13, // 6: leasehold.command.Expire.leases:type_name -> leasehold.command.Ref
-	18, // 7: leasehold.command.OpenJob.selector:type_name -> leasehold.command.Selector
-	48, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
-	58, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
-	28, // 10: leasehold.command.EnableMount.config:type_name -> leasehold.command.MountConfig
-	59, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
-	28, // 12: leasehold.command.TuneMount.config:type_name -> leasehold.command.MountConfig
-	60, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
-	40, // 14: leasehold.command.CreateNamespace.namespace:type_name -> leasehold.command.PutNamespace
-	29, // 15: leasehold.command.CreateNamespace.token_mount:type_name -> leasehold.command.EnableMount
-	47, // 16: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
-	45, // 17: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
-	47, // 18: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
-	29, // 19: leasehold.command.Mount.spec:type_name -> leasehold.command.EnableMount
-	47, // 20: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
-	50, // 21: leasehold.command.Mount.frozen:type_name -> leasehold.command.Frozen
-	47, // 22: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
-	18, // 23: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
+	51, // 0: leasehold.command.Init.root:type_name -> leasehold.command.Token
+	32, // 1: leasehold.command.Init.token_mount:type_name -> leasehold.command.EnableMount
+	61, // 2: leasehold.command.Grant.labels:type_name -> leasehold.command.Grant.LabelsEntry
+	10, // 3: leasehold.command.Grant.idempotency:type_name -> leasehold.command.Idempotency
+	9,  // 4: leasehold.command.Issue.grant:type_name -> leasehold.command.Grant
+	9,  // 5: leasehold.command.Reserve.grant:type_name -> leasehold.command.Grant
+	16, // 6: leasehold.command.Expire.leases:type_name -> leasehold.command.Ref
+	21, // 7: leasehold.command.OpenJob.selector:type_name -> leasehold.command.Selector
+	51, // 8: leasehold.command.CreateToken.token:type_name -> leasehold.command.Token
+	62, // 9: leasehold.command.EnableMount.options:type_name -> leasehold.command.EnableMount.OptionsEntry
+	31, // 10: leasehold.command.EnableMount.config:type_name -> leasehold.command.MountConfig
+	63, // 11: leasehold.command.TuneMount.options:type_name -> leasehold.command.TuneMount.OptionsEntry
+	31, // 12: leasehold.command.TuneMount.config:type_name -> leasehold.command.MountConfig
+	64, // 13: leasehold.command.PutNamespace.metadata:type_name -> leasehold.command.PutNamespace.MetadataEntry
+	43, // 14: leasehold.command.CreateNamespace.namespace:type_name -> leasehold.command.PutNamespace
+	32, // 15: leasehold.command.CreateNamespace.token_mount:type_name -> leasehold.command.EnableMount
+	50, // 16: leasehold.command.Lease.labels:type_name -> leasehold.command.Pair
+	48, // 17: leasehold.command.Lease.ending:type_name -> leasehold.command.Ending
+	50, // 18: leasehold.command.Token.meta:type_name -> leasehold.command.Pair
+	32, // 19: leasehold.command.Mount.spec:type_name -> leasehold.command.EnableMount
+	50, // 20: leasehold.command.Mount.options:type_name -> leasehold.command.Pair
+	53, // 21: leasehold.command.Mount.frozen:type_name -> leasehold.command.Frozen
+	50, // 22: leasehold.command.Namespace.metadata:type_name -> leasehold.command.Pair
+	21, // 23: leasehold.command.Job.selector:type_name -> leasehold.command.Selector
 	4,  // 24: leasehold.command.Node.spec:type_name -> leasehold.command.PutNode
 	25, // [25:25] is the sub-list for method output_type
 	25, // [25:25] is the sub-list for method input_type
@@ -4593,7 +4895,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
