@@ -64,7 +64,13 @@ func (n *Node) admit(ctx context.Context, req joinRequest) error {
 		if _, err := n.leaderReads.join(ctx); err != nil {
 			return err
 		}
+		n.log.Warn("a removed node asks to be let in again", "id", req.ID, "peer_addr", req.PeerAddr)
 		return &lease.Error{Code: lease.Denied, Message: errRemoved.Error()}
+	}
+	if current == nil {
+		if err := n.spendJoinToken(ctx, req); err != nil {
+			return err
+		}
 	}
 	if err := n.putNode(ctx, fsm.Node{
 		ID: req.ID, PeerAddr: req.PeerAddr, APIAddr: req.APIAddr,
@@ -78,11 +84,22 @@ func (n *Node) admit(ctx context.Context, req joinRequest) error {
 	n.log.Info("member joins or moves", "id", req.ID, "peer_addr", req.PeerAddr, "known", current != nil)
 	// For a voter this changes the address alone.
 	change := n.raft.AddNonvoter(raft.ServerID(req.ID), raft.ServerAddress(req.PeerAddr), future.Index(), changeLimit)
-	return proposalErrorOrNil(change.Error())
+	if err := change.Error(); err != nil {
+		return proposalError(err)
+	}
+	if current == nil {
+		n.voidJoinToken(ctx, req.ID)
+	}
+	return nil
 }
 
 // RemovePeer takes a member out of the cluster. The member stops.
 func (n *Node) RemovePeer(ctx context.Context, id string) error {
+	return n.removePeer(ctx, id, func() error { return nil })
+}
+
+// removePeer is RemovePeer if check, which is called while nobody else changes the membership, lets it.
+func (n *Node) removePeer(ctx context.Context, id string, check func() error) error {
 	if !n.Ready() {
 		return errNotLeader
 	}
@@ -95,6 +112,10 @@ func (n *Node) RemovePeer(ctx context.Context, id string) error {
 	if _, ok := n.server(id); !ok {
 		return lease.Errorf(lease.NotFound, "there is no member %q", id)
 	}
+	if err := check(); err != nil {
+		return err
+	}
+	n.voidJoinToken(ctx, id)
 	forget := func() error {
 		_, err := n.proposer.propose(ctx, &command.DeleteNode{Id: id})
 		return err

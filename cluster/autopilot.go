@@ -10,13 +10,11 @@ import (
 
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
+
+	"github.com/leasehold/leasehold/fsm"
 )
 
 const (
-	// healthyContact is how long ago a healthy member heard the leader at most.
-	healthyContact = 2 * time.Second
-	// healthyLag is how many entries a healthy member is behind at most. Entries are batches.
-	healthyLag = 250
 	// unreachable is the last contact of a member that did not answer: it is never healthy.
 	unreachable = -1
 )
@@ -26,12 +24,19 @@ const (
 // cannot be what a majority stands on.
 func (n *Node) runAutopilot(ctx context.Context) error {
 	pace := min(n.cfg.Stabilization/5, 2*time.Second)
-	pilot := autopilot.New(pilotRaft{n.raft, n}, pilotView{n},
+	ctx, cancel := context.WithCancel(ctx)
+	view := &pilotView{n: n, ctx: ctx, contacts: newContacts(n.cfg.Now)}
+	defer view.removals.Wait()
+	defer cancel()
+	pilot := autopilot.New(pilotRaft{n.raft, n}, view,
 		autopilot.WithLogger(newHclogger(n.cfg.Log, "autopilot")),
 		autopilot.WithPromoter(patientPromoter{StablePromoter: new(autopilot.StablePromoter), now: n.cfg.Now}),
 		autopilot.WithUpdateInterval(pace),
 		autopilot.WithReconcileInterval(pace))
+	view.pilot = pilot
 	pilot.Start(ctx)
+	n.pilot.Store(view)
+	defer n.pilot.Store(nil)
 	<-ctx.Done()
 	<-pilot.Stop()
 	return ctx.Err()
@@ -88,33 +93,98 @@ func (p patientPromoter) CalculatePromotionsAndDemotions(cfg *autopilot.Config, 
 	return changes
 }
 
-// pilotView is the node as autopilot sees it.
-type pilotView struct{ n *Node }
+// FilterFailedServerRemovals implements autopilot.Promoter. Autopilot itself counts the voters that would
+// stay, dead ones too; here as many as the least quorum must be healthy, which is so when those that take
+// the place of the dead vote already.
+func (p patientPromoter) FilterFailedServerRemovals(cfg *autopilot.Config, state *autopilot.State, failed *autopilot.FailedServers) *autopilot.FailedServers {
+	if healthyVoters(state) < int(cfg.MinQuorum) {
+		failed.FailedVoters = nil
+	}
+	return failed
+}
 
-// AutopilotConfig implements autopilot.ApplicationIntegration. Dead members are not removed by
-// themselves: during a partition that destroys clusters.
-func (p pilotView) AutopilotConfig() *autopilot.Config {
+func healthyVoters(state *autopilot.State) (count int) {
+	for _, s := range state.Servers {
+		if s.HasVotingRights() && s.Health.Healthy {
+			count++
+		}
+	}
+	return count
+}
+
+// pilotView is the node as autopilot sees it during one leadership.
+type pilotView struct {
+	n        *Node
+	ctx      context.Context // of the leadership
+	pilot    *autopilot.Autopilot
+	contacts *contacts
+	removals sync.WaitGroup
+	removing sync.Map // server IDs
+}
+
+// AutopilotConfig implements autopilot.ApplicationIntegration.
+func (p *pilotView) AutopilotConfig() *autopilot.Config {
+	a := p.n.AutopilotSettings()
 	return &autopilot.Config{
-		LastContactThreshold:    healthyContact,
-		MaxTrailingLogs:         healthyLag,
-		ServerStabilizationTime: p.n.cfg.Stabilization,
+		CleanupDeadServers: a.CleanupDeadServers, LastContactThreshold: a.LastContact, MaxTrailingLogs: a.MaxTrailingLogs,
+		MinQuorum: a.MinQuorum, ServerStabilizationTime: a.Stabilization,
 	}
 }
 
 // NotifyState implements autopilot.ApplicationIntegration.
-func (p pilotView) NotifyState(*autopilot.State) {}
+func (p *pilotView) NotifyState(*autopilot.State) {}
 
-// RemoveFailedServer implements autopilot.ApplicationIntegration; see AutopilotConfig.
-func (p pilotView) RemoveFailedServer(*autopilot.Server) {}
+// RemoveFailedServer implements autopilot.ApplicationIntegration.
+func (p *pilotView) RemoveFailedServer(s *autopilot.Server) {
+	if _, already := p.removing.LoadOrStore(s.ID, nil); already {
+		return
+	}
+	p.removals.Add(1)
+	go func() {
+		defer p.removals.Done()
+		defer p.removing.Delete(s.ID)
+		silent, _ := p.contacts.silence(s.ID)
+		p.n.log.Warn("removing a dead member", "id", s.ID, "silent_for", silent)
+		err := p.n.removePeer(p.ctx, string(s.ID), func() error { return p.removable(s.ID) })
+		if err != nil && p.ctx.Err() == nil {
+			p.n.log.Warn("the dead member was not removed", "id", s.ID, "error", err)
+		}
+	}()
+}
+
+// removable returns an error unless a member may be removed by what is known now: autopilot decided by
+// what it saw a while ago, and perhaps on several members at once.
+func (p *pilotView) removable(id raft.ServerID) error {
+	settings, state := p.n.AutopilotSettings(), p.pilot.GetState()
+	member, ok := p.n.server(string(id))
+	switch {
+	case !ok || !p.dead(id, settings):
+		return fmt.Errorf("%s is back or is no member any more", id)
+	case member.Suffrage == raft.Voter && healthyVoters(state) < int(settings.MinQuorum):
+		return fmt.Errorf("fewer than %d voters are healthy", settings.MinQuorum)
+	}
+	return nil
+}
+
+func (p *pilotView) dead(id raft.ServerID, settings fsm.Autopilot) bool {
+	silent, _ := p.contacts.silence(id)
+	return settings.CleanupDeadServers && string(id) != p.n.cfg.NodeID && silent > settings.DeadServerLastContact
+}
 
 // KnownServers implements autopilot.ApplicationIntegration: those in raft's configuration. Whether
 // they are well is for FetchServerStats to say.
-func (p pilotView) KnownServers() map[raft.ServerID]*autopilot.Server {
+func (p *pilotView) KnownServers() map[raft.ServerID]*autopilot.Server {
 	known := make(map[raft.ServerID]*autopilot.Server)
-	for _, s := range p.n.servers() {
+	settings, servers := p.n.AutopilotSettings(), p.n.servers()
+	p.contacts.expect(servers)
+	for _, s := range servers {
+		status := autopilot.NodeAlive
+		if p.dead(s.ID, settings) {
+			status = autopilot.NodeFailed
+		}
 		known[s.ID] = &autopilot.Server{
-			ID: s.ID, Name: string(s.ID), Address: s.Address,
-			NodeStatus: autopilot.NodeAlive, RaftVersion: int(raft.ProtocolVersionMax),
+			ID: s.ID, Name: string(s.ID), Address: s.Address, NodeType: autopilot.NodeVoter,
+			NodeStatus: status, RaftVersion: int(raft.ProtocolVersionMax),
 			IsLeader: string(s.ID) == p.n.cfg.NodeID,
 		}
 	}
@@ -122,7 +192,7 @@ func (p pilotView) KnownServers() map[raft.ServerID]*autopilot.Server {
 }
 
 // FetchServerStats implements autopilot.ApplicationIntegration.
-func (p pilotView) FetchServerStats(ctx context.Context, servers map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
+func (p *pilotView) FetchServerStats(ctx context.Context, servers map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex // guards stats
@@ -142,7 +212,7 @@ func (p pilotView) FetchServerStats(ctx context.Context, servers map[raft.Server
 	return stats
 }
 
-func (p pilotView) stats(ctx context.Context, s *autopilot.Server) *autopilot.ServerStats {
+func (p *pilotView) stats(ctx context.Context, s *autopilot.Server) *autopilot.ServerStats {
 	ask := func() ([]byte, error) {
 		return p.n.calls.call(ctx, nodeAddr{id: string(s.ID), addr: string(s.Address)}, verbStats, nil)
 	}
@@ -153,6 +223,7 @@ func (p pilotView) stats(ctx context.Context, s *autopilot.Server) *autopilot.Se
 	if err != nil || len(body) != 24 {
 		return &autopilot.ServerStats{LastContact: unreachable}
 	}
+	p.contacts.heard(s.ID)
 	return &autopilot.ServerStats{
 		LastContact: time.Duration(binary.BigEndian.Uint64(body)),
 		LastTerm:    binary.BigEndian.Uint64(body[8:]),

@@ -32,6 +32,7 @@ const (
 	verbJoin                      // leader: let me be a member under this address
 	verbLeave                     // leader: take this member out
 	verbFounders                  // would you found a cluster with exactly these?
+	verbMember                    // how are you?
 )
 
 const (

@@ -52,6 +52,14 @@ type Config struct {
 	// has no effect on a node that has state.
 	Bootstrap []Server
 
+	// RequireJoinToken makes this node, when it leads, let in no node that presents no join token.
+	// HashJoinToken is the keyed hash under which the state knows tokens; without it there are none.
+	RequireJoinToken bool
+	HashJoinToken    func(token string) (string, error)
+	// JoinToken is asked, each time that this node asks to be let in, for the token that it
+	// presents. Nil or "": none.
+	JoinToken func() (string, error)
+
 	APIAddr string // how clients and other nodes reach this node's API
 	Version string // of the binary
 	// FeatureLevel is the highest level of commands that this binary understands.

@@ -30,6 +30,7 @@ type memberState struct {
 	was     bool       // raft's configuration had this node in it at some time
 	leaving bool
 	told    bool // gossip knows that this node has state
+	ask     []string // peer addresses that an operator named
 }
 
 // joinRequest is a node's own request to be a member under its address, or to have its address
@@ -42,6 +43,8 @@ type joinRequest struct {
 	FeatureLevel uint32 `json:"feature_level"`
 	// WasMember: the node knows itself as a member; if it is none, it was removed.
 	WasMember bool `json:"was_member"`
+	// JoinToken is for a node that is no member yet.
+	JoinToken string `json:"join_token,omitempty"`
 }
 
 // joinAnswer tells a joiner that it is done, or whom to ask.
@@ -64,7 +67,11 @@ func (n *Node) keepMembership(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		var refused *lease.Error
+		switch {
+		case errors.As(err, &refused) && refused.Code == lease.Invalid:
+			n.log.Warn("the cluster does not let this node in", "reason", refused.Message)
+		case err != nil:
 			n.log.Info("waiting for the cluster", "reason", err)
 		}
 		switch {
@@ -179,6 +186,8 @@ func (n *Node) askToJoin(ctx context.Context) (bool, error) {
 		case errors.As(err, &refused) && refused.Code == lease.Denied:
 			n.removed()
 			return true, nil
+		case errors.As(err, &refused) && refused.Code == lease.Invalid:
+			return false, err // the leader's word: nobody else is to be asked
 		case err != nil:
 			last = fmt.Errorf("ask %s to join: %w", to.addr, err)
 		case answer.Done:
@@ -200,6 +209,11 @@ func (n *Node) joinTargets() []nodeAddr {
 	for _, addr := range n.cfg.AskPeers {
 		targets = append(targets, nodeAddr{addr: addr})
 	}
+	n.member.mu.Lock()
+	for _, addr := range n.member.ask {
+		targets = append(targets, nodeAddr{addr: addr})
+	}
+	n.member.mu.Unlock()
 	if n.gossip != nil {
 		for _, m := range n.gossip.members() {
 			if m.HasState {
@@ -216,10 +230,14 @@ func (n *Node) requestJoin(ctx context.Context, to nodeAddr) (joinAnswer, error)
 	// have been started again after it got the entry that removed it.
 	was := n.member.was || n.hasState()
 	n.member.mu.Unlock()
+	token, err := n.ownJoinToken(was)
+	if err != nil {
+		return joinAnswer{}, err
+	}
 	self := n.self()
 	body, err := json.Marshal(joinRequest{
 		ID: self.ID, PeerAddr: self.PeerAddr, APIAddr: self.APIAddr,
-		Version: self.Version, FeatureLevel: self.FeatureLevel, WasMember: was,
+		Version: self.Version, FeatureLevel: self.FeatureLevel, WasMember: was, JoinToken: token,
 	})
 	if err != nil {
 		return joinAnswer{}, err

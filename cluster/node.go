@@ -47,6 +47,7 @@ type Node struct {
 	leaderReads rounds
 	localReads  rounds
 	member      memberState
+	pilot       atomic.Pointer[pilotView] // nil unless leading
 
 	ctx       context.Context // of everything but raft; ended by Close
 	cancel    context.CancelFunc

@@ -175,5 +175,6 @@ func (n *Node) handlers() map[verb]callHandler {
 		verbJoin:      {serve: n.serveJoin},
 		verbLeave:     {serve: n.serveLeave},
 		verbFounders:  {serve: n.serveFounders},
+		verbMember:    {serve: n.serveMember},
 	}
 }

@@ -164,12 +164,22 @@ func (c *Cluster) Join() *cluster.Node {
 	c.t.Helper()
 	id := fmt.Sprintf("n%d", len(c.addrs)+1)
 	c.addrs[id] = FreeAddr(c.t)
-	known := c.addrs[c.ids[0]]
+	return c.Rejoined(id)
+}
+
+// Rejoined starts a node that joined once and was stopped, as Join does.
+func (c *Cluster) Rejoined(id string) *cluster.Node {
+	c.t.Helper()
+	var known []string
+	for _, other := range c.ids {
+		known = append(known, c.addrs[other])
+	}
 	c.mu.Lock()
 	cfg := c.config(id)
+	delete(c.fatal, id)
 	c.mu.Unlock()
 	cfg.Bootstrap = nil
-	cfg.AskPeers = []string{known}
+	cfg.AskPeers = known
 	node, err := cluster.Open(cfg)
 	if err != nil {
 		c.t.Fatalf("start %s: %v", id, err)
@@ -179,6 +189,9 @@ func (c *Cluster) Join() *cluster.Node {
 	c.nodes[id] = node
 	return node
 }
+
+// Move gives a stopped node another address.
+func (c *Cluster) Move(id string) { c.addrs[id] = FreeAddr(c.t) }
 
 // Stop stops a node as SIGTERM does. Its data stays.
 func (c *Cluster) Stop(id string) {
