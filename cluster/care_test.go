@@ -139,7 +139,7 @@ func TestMembersTellHowTheyAre(t *testing.T) {
 	c.WaitApplied()
 	find := func(id string) cluster.Member {
 		t.Helper()
-		members, err := c.WaitLeader().Members(within(t, 5*time.Second))
+		members, err := c.WaitLeader().AskMembers(within(t, 5*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestMembersTellHowTheyAre(t *testing.T) {
 	})
 	c.Rejoin(silent)
 	c.Wait("its return", func() bool { m := find(silent); return m.Answered && m.Lag == 0 })
-	if _, err := c.Node("n4").Members(within(t, time.Second)); code(err) != lease.Unavailable {
+	if _, err := c.Node("n4").AskMembers(within(t, time.Second)); code(err) != lease.Unavailable {
 		t.Errorf("on a follower: got %v, want %v", err, lease.Unavailable)
 	}
 }

@@ -56,8 +56,8 @@ func (n *Node) serveMember(context.Context, []byte) ([]byte, error) {
 	})
 }
 
-// Members asks all members how they are. It is the leader's.
-func (n *Node) Members(ctx context.Context) ([]Member, error) {
+// AskMembers asks all members how they are. It is the leader's.
+func (n *Node) AskMembers(ctx context.Context) ([]Member, error) {
 	if !n.Ready() {
 		return nil, errNotLeader
 	}

@@ -29,7 +29,7 @@ type memberState struct {
 	mu      sync.Mutex // guards what follows
 	was     bool       // raft's configuration had this node in it at some time
 	leaving bool
-	told    bool // gossip knows that this node has state
+	told    bool     // gossip knows that this node has state
 	ask     []string // peer addresses that an operator named
 }
 

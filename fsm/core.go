@@ -75,8 +75,8 @@ type core struct {
 	nodes             btree.Map[string, Node]         // by ID
 	joinTokens        btree.Map[string, JoinToken]    // by node ID
 	autopilot         Autopilot
-	jobs              btree.Map[uint64, *lease.Job]   // by ID
-	idem              btree.Map[string, *idempotent]  // by key
+	jobs              btree.Map[uint64, *lease.Job]  // by ID
+	idem              btree.Map[string, *idempotent] // by key
 
 	// Derived.
 	leases      map[string]*record
