@@ -104,7 +104,7 @@ func (n *Node) askMember(ctx context.Context, s raft.Server) Member {
 	if self {
 		body, err = n.serveMember(ctx, nil)
 	} else {
-		body, err = n.calls.call(ctx, m.PeerAddr, verbMember, nil)
+		body, err = n.calls.call(ctx, addrOf(s), verbMember, nil)
 	}
 	if err != nil || json.Unmarshal(body, &word) != nil {
 		if view := n.pilot.Load(); view != nil {
