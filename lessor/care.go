@@ -152,7 +152,8 @@ func (w *retryWalk) chunk(v *fsm.View) {
 	w.done = looked < reconcileChunk && len(w.found) < retryBatch
 }
 
-// look takes the lease if it is meant and may be tried.
+// look takes the lease if it is meant, has failed and may be tried. Of a frozen mount it may not have come to a
+// first attempt.
 func (w *retryWalk) look(v *fsm.View, le *lease.Lease) {
 	if !w.wants(le) {
 		return
@@ -163,12 +164,14 @@ func (w *retryWalk) look(v *fsm.View, le *lease.Lease) {
 		}
 		return
 	}
-	w.found = append(w.found, le.ID)
+	if le.Ending.Attempts > 0 {
+		w.found = append(w.found, le.ID)
+	}
 }
 
 func (w *retryWalk) wants(le *lease.Lease) bool {
 	switch {
-	case le.Ending == nil || le.Ending.Attempts == 0,
+	case le.Ending == nil,
 		w.mountID != "" && le.MountID != w.mountID,
 		w.prefix != "" && le.ID != w.prefix && !strings.HasPrefix(le.ID, w.prefix+"/"),
 		w.req.Error != "" && !strings.Contains(le.Ending.Error, w.req.Error):

@@ -300,6 +300,15 @@ func TestRetryOfWhatIsFrozen(t *testing.T) {
 		}
 		wantError(t, err, lease.Conflict, "being repaired")
 	}
+	fresh := w.Issue(w.Enable("db3", "fake", lease.MountConfig{}), "creds/a", w.Root(), nil).Lease
+	if err := w.Lessor.Freeze(t.Context(), "", "db3", "not tried yet", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Lessor.Revoke(t.Context(), "", fresh.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{LeaseID: fresh.ID})
+	wantError(t, err, lease.Conflict, "not tried yet")
 	failing(t, w, w.Enable("db2", "fake", lease.MountConfig{}), "a", 1)
 	n, warnings, err := w.Lessor.Retry(t.Context(), "", lessor.RetryRequest{Error: " "})
 	if err != nil || n != 1 || !contains(warnings, "being repaired") {
