@@ -25,7 +25,7 @@ var errRemoved = errors.New("this node was removed from the cluster: to let it j
 
 // memberState is what this node knows of its own membership.
 type memberState struct {
-	change  sync.Mutex // leader: one change of membership at a time
+	change  serial     // leader: one change of membership at a time
 	mu      sync.Mutex // guards what follows
 	was     bool       // raft's configuration had this node in it at some time
 	leaving bool

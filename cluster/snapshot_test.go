@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -154,4 +155,49 @@ func TestL9_StartMendsTheLog(t *testing.T) {
 	mustGet(t, c.Restart("n1"), "p", "text")
 	c.Stop("n1")
 	termAt(meta.Term)
+}
+
+// L9: a node that got a snapshot has a gap in its log, between what it had before and what followed the
+// snapshot. It starts again all the same.
+func TestL9_RestartAfterASnapshotWasInstalled(t *testing.T) {
+	c := clustertest.Start(t, 3, clustertest.Options{Disk: true, Configure: func(cfg *cluster.Config) {
+		cfg.TrailingLogs, cfg.SnapshotThreshold, cfg.SnapshotInterval = 4, 1<<20, time.Hour
+	}})
+	leader := c.WaitLeader()
+	lagging := others(c, leader.ID())[0]
+	for i := range 20 {
+		mustPut(t, leader, fmt.Sprintf("p%d", i), "before")
+	}
+	c.WaitApplied()
+	c.Stop(lagging)
+	for i := range 20 {
+		mustPut(t, leader, fmt.Sprintf("q%d", i), "meanwhile")
+	}
+	meta, body, err := leader.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body.Close()
+	mustGet(t, c.Restart(lagging), "q19", "meanwhile")
+	mustPut(t, c.WaitLeader(), "r", "after the snapshot")
+	c.WaitApplied()
+	c.Stop(lagging)
+
+	stores, err := cluster.DiskStores(filepath.Join(c.Dir(), lagging), clustertest.Logger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := stores.Log.FirstIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := stores.Log.GetLog(meta.Index, new(raft.Log))
+	if err := stores.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if first >= meta.Index || !errors.Is(gap, raft.ErrLogNotFound) {
+		t.Fatalf("the log begins at %d and has entry %d (%v): the test shows nothing", first, meta.Index, gap)
+	}
+	mustGet(t, c.Restart(lagging), "r", "after the snapshot")
+	checkHashes(t, c)
 }

@@ -169,7 +169,9 @@ func mendNewest(snapshots raft.SnapshotStore, logs raft.LogStore, log *slog.Logg
 	return mendLog(logs, list[0].Index, list[0].Term, log)
 }
 
-// mendLog overwrites the entry at index unless it has the given term or is not there.
+// mendLog overwrites the entry at index unless it has the given term or is not there. It may be missing
+// between others: a node that got a snapshot keeps the end of its old log, and the entries after the
+// snapshot follow behind a gap.
 func mendLog(logs raft.LogStore, index, term uint64, log *slog.Logger) error {
 	first, err := logs.FirstIndex()
 	if err != nil {
@@ -183,7 +185,10 @@ func mendLog(logs raft.LogStore, index, term uint64, log *slog.Logger) error {
 		return nil
 	}
 	var entry raft.Log
-	if err := logs.GetLog(index, &entry); err != nil {
+	switch err := logs.GetLog(index, &entry); {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return nil
+	case err != nil:
 		return fmt.Errorf("read entry %d of the log: %w", index, err)
 	}
 	if entry.Term == term {

@@ -121,6 +121,9 @@ func (c *Cluster) config(id string) cluster.Config {
 	return cfg
 }
 
+// Dir is where the nodes' data directories are, each named by its node, with Options.Disk.
+func (c *Cluster) Dir() string { return c.dir }
+
 // Logger logs nothing unless the test is verbose.
 func Logger(t testing.TB) *slog.Logger {
 	if testing.Verbose() {
