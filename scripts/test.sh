@@ -38,6 +38,7 @@ fi
 step "race tests"
 go test -race -shuffle=on -timeout=15m $(go list ./... | grep -vE '/test/|/fsm$')
 go test -race -short -shuffle=on ./fsm
+LEASEHOLD_SIM_RUNS=20 go test -race ./test/sim
 
 step "the model test of the state machine, ten thousand lists"
 go test -shuffle=on ./fsm
