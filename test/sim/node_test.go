@@ -70,15 +70,13 @@ type sim struct {
 	key    *seal.StaticKey
 	wg     sync.WaitGroup // lives that end
 
-	mu      sync.Mutex // guards all below
-	rng     *rand.Rand // of latencies; its order is not the seed's
-	hosts   []*host
-	order   []string
-	leases  []string          // acknowledged, oldest first
-	names   map[string]string // at the target, by lease
-	hist    history
-	lives   int
-	stopped bool
+	mu     sync.Mutex // guards all below
+	rng    *rand.Rand // of latencies; its order is not the seed's
+	hosts  []*host
+	leases []string          // acknowledged, oldest first
+	names  map[string]string // at the target, by lease
+	hist   history
+	lives  int
 }
 
 // options are what differs between runs.
