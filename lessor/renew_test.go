@@ -162,6 +162,26 @@ func TestRenewRaisesTheTargetBeforeAndLowersItAfter(t *testing.T) {
 	}
 }
 
+// What a target's own clock ends comes a few seconds after the lease's end, so that a clock that is ahead
+// takes nothing from its holder.
+func TestTargetsEndWhatTheyMadeAfterTheLease(t *testing.T) {
+	const slack = 5 * time.Second
+	w := lessortest.New(t)
+	m := w.Enable("db", "fake", lease.MountConfig{})
+	le := w.Issue(m, "creds/a", w.Root(), nil).Lease
+	if got, want := w.Fake.Until(le.ExternalName), le.ExpireTime.Std().Add(slack); !got.Equal(want) {
+		t.Errorf("after the issue the target's limit is %s, want %s", got, want)
+	}
+	w.Clock.Advance(time.Minute)
+	le, _, err := w.Lessor.Renew(t.Context(), "", le.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.Fake.Until(le.ExternalName), le.ExpireTime.Std().Add(slack); !got.Equal(want) {
+		t.Errorf("after the renewal the target's limit is %s, want %s", got, want)
+	}
+}
+
 func TestRenewTargetMayShorten(t *testing.T) {
 	tests := []struct {
 		name                 string
