@@ -24,11 +24,16 @@ type Cluster struct {
 	Token string   // root token
 	Bin   string   // the binary that runs, as a path
 	ports string
+	extra []string // environment of the script and of the nodes
 }
 
 // Start brings up n nodes on ports that begin with the two digits given, such as "83". They run the
 // binary that LEASEHOLD_BIN names, or bin/leasehold, which "make build" makes.
-func Start(n int, ports string) (*Cluster, error) {
+func Start(n int, ports string) (*Cluster, error) { return StartPrepared(n, ports, nil) }
+
+// StartPrepared is Start after prepare, which is told where the cluster's files will lie and returns
+// what the script and the nodes find in their environment besides what is there. It may be nil.
+func StartPrepared(n int, ports string, prepare func(dir string) (env []string, err error)) (*Cluster, error) {
 	root, err := repositoryRoot()
 	if err != nil {
 		return nil, err
@@ -45,6 +50,12 @@ func Start(n int, ports string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Root: root, Dir: filepath.Join(dir, "cluster"), Bin: bin, ports: ports}
+	if prepare != nil {
+		if c.extra, err = prepare(c.Dir); err != nil {
+			os.RemoveAll(dir)
+			return nil, err
+		}
+	}
 	if _, err := c.Script("up", strconv.Itoa(n)); err != nil {
 		c.Wipe()
 		return nil, err
@@ -82,6 +93,7 @@ func repositoryRoot() (string, error) {
 func (c *Cluster) Env() []string {
 	env := append(os.Environ(), "LEASEHOLD_CLUSTER_DIR="+c.Dir, "LEASEHOLD_CLUSTER_PORTS="+c.ports,
 		"LEASEHOLD_BIN="+c.Bin)
+	env = append(env, c.extra...)
 	if len(c.Nodes) > 0 {
 		env = append(env, "VAULT_ADDR="+c.Nodes[0], "VAULT_TOKEN="+c.Token)
 	}

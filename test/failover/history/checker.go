@@ -191,7 +191,8 @@ func (c *Checker) forget() {
 		}
 		var open []Event
 		for _, e := range l.events {
-			if e.Outcome == Unknown && last.Call-e.Call < linger {
+			// A lease that was seen alive last and is destroyed expired while the audit went on.
+			if e.Outcome == Unknown && last.Call-e.Call < linger || e.Verb == Destroyed {
 				open = append(open, e)
 			}
 		}

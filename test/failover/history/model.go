@@ -86,13 +86,14 @@ func (s state) renewed(e Event) state {
 	return s
 }
 
-// revoked: an unknown lease is no error of a revoke. One that waits answers when the target is done.
+// revoked: an unknown lease is no error of a revoke. One that waits answers when the target is done; it is
+// two steps (see linearizable), and this is the second.
 func (s state) revoked(e Event) (bool, state) {
 	if s.phase == none {
 		return true, s
 	}
 	if e.Sync {
-		fits := !s.made || s.destroyed
+		fits := s.phase != live && (!s.made || s.destroyed)
 		s.phase = gone
 		return fits, s
 	}
@@ -166,6 +167,10 @@ func linearizable(from state, events []Event, limit time.Duration) (fits, decide
 			back = never
 		}
 		ops = append(ops, porcupine.Operation{ClientId: e.Client, Input: e, Call: int64(e.Call), Return: int64(back)})
+		if e.Verb == Revoke && e.Sync && e.Outcome == OK { // the lease dies, the target destroys, it is gone
+			e.Sync = false
+			ops = append(ops, porcupine.Operation{ClientId: e.Client, Input: e, Call: int64(e.Call), Return: int64(back)})
+		}
 	}
 	switch porcupine.CheckOperationsTimeout(model(from), ops, limit) {
 	case porcupine.Ok:

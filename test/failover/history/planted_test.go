@@ -28,6 +28,7 @@ const (
 	diverged   bug = "diverging replica"
 	tooEarly   bug = "early destroy"
 	noTarget   bug = "lease without its credential"
+	hasty      bug = "sync revoke that does not wait"
 )
 
 // held is a lease of the store below.
@@ -36,6 +37,7 @@ type held struct {
 	end, renewed    time.Duration
 	oldEnd          time.Duration // before the last renewal
 	gone            bool
+	unsure          bool // a renewal of unknown outcome might explain much
 	alone           bool // the bug lies here: nobody covers it up by another call
 }
 
@@ -131,12 +133,13 @@ func (l *liar) renew(h *held) {
 	case !l.live(h):
 		e.Outcome = history.Refused
 	case l.rng.IntN(20) == 0:
-		e.Outcome = history.Unknown
+		e.Outcome, h.unsure = history.Unknown, true
 		if l.rng.IntN(2) == 0 {
 			h.oldEnd, h.end, h.renewed = h.end, l.now+inc, l.now
 		}
-	case l.lies(lostRenew):
+	case !h.unsure && l.lies(lostRenew):
 		h.alone = true
+		l.now += 50 * time.Millisecond // no other renewal overlaps it
 	default:
 		h.oldEnd, h.end, h.renewed = h.end, l.now+inc, l.now
 	}
@@ -150,7 +153,7 @@ func (l *liar) lookup(h *held) {
 	}
 	if l.live(h) {
 		e.Seen, e.End, e.Renewed = history.Active, h.end, h.renewed
-		if h.oldEnd > 0 && (h.oldEnd-h.end).Abs() > 5*history.Epsilon && l.now-h.renewed > time.Second && l.lies(staleRead) {
+		if h.oldEnd > 0 && !h.unsure && (h.oldEnd-h.end).Abs() > 5*history.Epsilon && l.now-h.renewed > time.Second && l.lies(staleRead) {
 			e.End, e.Renewed = h.oldEnd, 0
 			h.alone = true
 		}
@@ -161,7 +164,7 @@ func (l *liar) lookup(h *held) {
 }
 
 func (l *liar) revoke(h *held) {
-	e := history.Event{Verb: history.Revoke, Lease: h.id, Outcome: history.OK}
+	e := history.Event{Verb: history.Revoke, Lease: h.id, Outcome: history.OK, Sync: l.rng.IntN(2) == 0}
 	switch {
 	case l.rng.IntN(20) == 0:
 		e.Outcome = history.Unknown
@@ -170,6 +173,11 @@ func (l *liar) revoke(h *held) {
 		}
 	case l.live(h) && h.end-l.now > time.Minute && l.lies(lostRevoke):
 		h.alone = true
+	case e.Sync && h.name != "" && !h.gone && l.lies(hasty):
+		l.call(e)
+		l.now += time.Second
+		l.end(h)
+		return
 	default:
 		l.end(h)
 	}
@@ -283,7 +291,7 @@ func judged(t *testing.T, events []history.Event) (*history.Checker, []history.V
 
 // TestNothingIsFoundWhereNothingIs: a correct store, with overlapping calls and unknown outcomes.
 func TestNothingIsFoundWhereNothingIs(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(20) {
 		l := lie("", seed)
 		c, found := judged(t, l.events)
 		for _, v := range found {
@@ -301,11 +309,11 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	for b, rules := range map[bug][]string{
 		lostRenew: {"S5"}, staleRead: {"S5"}, lateRenew: {"S3"}, earlyLoss: {"S1 S2"}, lostRevoke: {"S7"},
 		leaked: {"S12", "S15"}, unleased: {"S12"}, twice: {"S20"}, halfPrefix: {"S8", "S7"}, diverged: {"S18"},
-		tooEarly: {"S2"}, noTarget: {"S1 S15"},
+		tooEarly: {"S2"}, noTarget: {"S1 S15"}, hasty: {"S15"},
 	} {
 		t.Run(string(b), func(t *testing.T) {
 			planted := 0
-			for seed := range uint64(20) {
+			for seed := range uint64(12) {
 				l := lie(b, seed)
 				if !l.shown {
 					continue
@@ -318,8 +326,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 					t.Errorf("seed %d: got %v, want one of %v", seed, found, rules)
 				}
 			}
-			if planted < 5 {
-				t.Errorf("the bug showed in %d of 20 runs, want 5 or more", planted)
+			if planted < 3 {
+				t.Errorf("the bug showed in %d of 12 runs, want 3 or more", planted)
 			}
 		})
 	}
