@@ -3,9 +3,14 @@ package failover
 import (
 	"context"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leasehold/leasehold/test/failover/faults"
 )
 
 // options of the run that the environment asks for; without it, CI's short form.
@@ -29,7 +34,32 @@ func options(t *testing.T) Options {
 	}
 }
 
+// cluster starts what the run is played on, and the environment of its faults. Both are gone when the
+// test ends.
+func cluster(t *testing.T, o Options) (Cluster, faults.Environment) {
+	t.Helper()
+	if o.Compose {
+		root, err := filepath.Abs("../..")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := startCompose(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Wipe)
+		return c, nil
+	}
+	c, err := startProcesses(3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Wipe)
+	return c, nil
+}
+
 // TestFaults plays faults against three nodes under load and wants no guarantee broken.
+// (S1 to S3, S5 to S8, S12, S13, S15, S18, S20, L1, L2, L5, L6, L9, L13)
 func TestFaults(t *testing.T) {
 	o := options(t)
 	dir, err := os.MkdirTemp("", "leasehold-failover-")
@@ -37,13 +67,11 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Dir = dir
-	c, err := startProcesses(3, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Wipe()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c, env := cluster(t, o)
 	t.Logf("seed %d, files in %s", o.Seed, o.Dir)
-	report, err := Play(context.Background(), o, c, nil)
+	report, err := Play(ctx, o, c, env)
 	for i, v := range report.Violations {
 		if i < 20 {
 			t.Error(v)
@@ -58,7 +86,8 @@ func TestFaults(t *testing.T) {
 	t.Logf("%d calls checked, %d violations; the target refused %d stale calls and was asked %d times to destroy what was gone",
 		report.Checked, len(report.Violations), report.Stale, report.Again)
 	if t.Failed() {
-		t.Logf("check its history again with LEASEHOLD_HISTORY=%s/history.jsonl go test -run TestStoredHistory ./test/failover", o.Dir)
+		t.Logf("seed, history, logs and data are in %s; check the history again with", o.Dir)
+		t.Logf("LEASEHOLD_HISTORY=%s/history.jsonl go test -count=1 -run TestStoredHistory -v ./test/failover", o.Dir)
 		return
 	}
 	os.RemoveAll(dir)

@@ -132,12 +132,13 @@ func (r *Run) plan() (plan []faults.Fault) {
 	if r.env != nil {
 		kinds = append(kinds, r.env.Faults(r.cluster)...)
 	}
+	only := chosen(r.Only, kinds)
 	for _, f := range kinds {
 		n := r.Others
 		if f.Name == killLeader {
 			n = r.Kills
 		}
-		if !chosen(r.Only, f.Name) {
+		if !only(f.Name) {
 			n = 0
 		}
 		plan = append(plan, slices.Repeat([]faults.Fault{f}, n)...)

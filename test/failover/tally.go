@@ -9,11 +9,19 @@ import (
 	"github.com/leasehold/leasehold/test/failover/faults"
 )
 
-// chosen reports whether a fault is among those that were asked for.
-func chosen(only, name string) bool {
-	return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(part string) bool {
-		return strings.Contains(name, strings.TrimSpace(part))
-	})
+// chosen says which faults are among those that were asked for: by their names, or by words that are in
+// them. "": all.
+func chosen(only string, kinds []faults.Fault) func(name string) bool {
+	return func(name string) bool {
+		for part := range strings.SplitSeq(only, ",") {
+			part = strings.TrimSpace(part)
+			whole := slices.ContainsFunc(kinds, func(f faults.Fault) bool { return f.Name == part })
+			if part == name || !whole && strings.Contains(name, part) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // file adds a round to the result of its fault.
