@@ -105,3 +105,36 @@ func TestDeletedRolesAreForgottenInTheEnd(t *testing.T) {
 		t.Errorf("leases live %v at most, the figures above say 32 days", lease.DefaultMax)
 	}
 }
+
+// Who points a role elsewhere while leases are destroyed by its URL is told how many; so is who makes a deleted
+// role anew.
+func TestAChangedRevokeURLIsWarnedOfWhileLeasesLive(t *testing.T) {
+	m := forService(t, startPlain(http.NotFoundHandler()))
+	live := 0
+	write := func(url string) *backend.Response {
+		t.Helper()
+		req := m.request(backend.Write, "roles/ci", map[string]any{"revoke_url": "http://127.0.0.1:1" + url, "secret": signingKey})
+		req.Live = func(role string) int { return map[string]int{"ci": live}[role] }
+		resp, err := m.engine.Handle(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	if resp := write("/a"); resp != nil {
+		t.Errorf("without leases: got %+v", resp)
+	}
+	live = 3
+	if resp := write("/a"); resp != nil {
+		t.Errorf("the same URL: got %+v", resp)
+	}
+	if resp := write("/b"); resp == nil || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], ": 3.") {
+		t.Errorf("another URL: got %+v, want a warning with the number", resp)
+	}
+	if _, err := m.handle(backend.Delete, "roles/ci", nil); err != nil {
+		t.Fatal(err)
+	}
+	if resp := write("/c"); resp == nil {
+		t.Error("a deleted role made anew with another URL: no warning")
+	}
+}

@@ -111,20 +111,24 @@ func listRoles(req *backend.Request) (*backend.Response, error) {
 }
 
 // writeRole makes a role, or changes the fields that were sent of one that is there.
-func writeRole(ctx context.Context, req *backend.Request, name string) error {
+func writeRole(ctx context.Context, req *backend.Request, name string) (*backend.Response, error) {
 	if err := lease.CheckPath(name); err != nil {
-		return lease.Errorf(lease.Invalid, "name: %s", err)
+		return nil, lease.Errorf(lease.Invalid, "name: %s", err)
 	}
 	if len(name) > MaxRoleName {
-		return lease.Errorf(lease.Invalid, "name: %d bytes long, at most %d are allowed: choose a shorter one", len(name), MaxRoleName)
+		return nil, lease.Errorf(lease.Invalid, "name: %d bytes long, at most %d are allowed: choose a shorter one", len(name), MaxRoleName)
 	}
 	cfg, err := loadConfig(req.Store)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := loadRole(req.Store, name)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	before, err := latestRole(req.Store, name)
+	if err != nil {
+		return nil, err
 	}
 	if r == nil {
 		r = &role{Renewable: true}
@@ -134,13 +138,30 @@ func writeRole(ctx context.Context, req *backend.Request, name string) error {
 	r.read(in)
 	r.check(in, cfg, req)
 	if err := in.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	data, err := field.FormatJSON(r)
 	if err != nil {
-		return fmt.Errorf("encode role: %w", err)
+		return nil, fmt.Errorf("encode role: %w", err)
 	}
-	return req.Store.Put(ctx, roleKey(name), data)
+	if err := req.Store.Put(ctx, roleKey(name), data); err != nil {
+		return nil, err
+	}
+	return r.moved(req, name, before), nil
+}
+
+// moved warns of leases that are destroyed at another URL from now on: what is not known there answers 404, which
+// is as good as destroyed. before is the role as it was, nil if there was none.
+func (r *role) moved(req *backend.Request, name string, before *role) *backend.Response {
+	if before == nil || before.RevokeURL == r.RevokeURL || req.Live == nil {
+		return nil
+	}
+	n := req.Live(name)
+	if n == 0 {
+		return nil
+	}
+	return &backend.Response{Warnings: []string{fmt.Sprintf("leases of this role that are destroyed at the new revoke_url from now on: %d. "+
+		"What answers 404 there counts as destroyed: make sure that it knows what was made before", n)}}
 }
 
 // deleteRole takes the role away. What it was stays for as long as its leases may: they are destroyed

@@ -108,7 +108,7 @@ func (b *Backend) Handle(ctx context.Context, req *backend.Request) (*backend.Re
 	case kind == "roles/" && req.Operation == backend.Read:
 		return readRole(req, name)
 	case kind == "roles/" && req.Operation == backend.Write:
-		return nil, writeRole(ctx, req, name)
+		return writeRole(ctx, req, name)
 	case kind == "roles/" && req.Operation == backend.Delete:
 		return nil, deleteRole(ctx, req, name)
 	}
