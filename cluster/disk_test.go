@@ -83,8 +83,8 @@ func TestL8_HangingDiskEndsTheLeader(t *testing.T) {
 	go func() { done <- put(within(t, time.Second), old, "p", "stuck") }()
 
 	c.Wait("the watchdog", func() bool { return c.Fatal(old.ID()) != nil })
-	if got := c.Fatal(old.ID()).Error(); !strings.Contains(got, "disk") {
-		t.Errorf("reason: got %q, want one that names the disk", got)
+	if got := c.Fatal(old.ID()); !errors.Is(got, cluster.ErrDiskStalled) || !strings.Contains(got.Error(), "disk") {
+		t.Errorf("reason: got %q, want %q", got, cluster.ErrDiskStalled)
 	}
 	c.Isolate(old.ID()) // what the end of its process does
 	next := c.WaitLeaderOtherThan(old.ID())

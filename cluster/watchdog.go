@@ -2,12 +2,17 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
+
+// ErrDiskStalled is in what Config.Fatal is told when the disk of a leader hangs. The process must then end
+// without Close, which waits for that disk, while raft goes on with its heartbeats and nobody takes over.
+var ErrDiskStalled = errors.New("the disk did not finish an append")
 
 // diskWatch is a log store that knows since when an append is outstanding. raft keeps sending
 // heartbeats while its disk hangs, so nobody else would take over (guarantee L8, hashicorp/raft
@@ -62,7 +67,7 @@ func (n *Node) watchDisk(ctx context.Context) {
 		case <-moved:
 		case <-time.After(n.cfg.StallLimit / 5):
 		}
-		n.fatal(fmt.Errorf("the disk did not finish an append for %v: leaving, so that another node can lead", stalled.Round(time.Millisecond)))
+		n.fatal(fmt.Errorf("%w for %v: leaving, so that another node can lead", ErrDiskStalled, stalled.Round(time.Millisecond)))
 		return
 	}
 }

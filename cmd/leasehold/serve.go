@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/leasehold/leasehold/cluster"
 )
 
 // newLogger makes the logger that the settings ask for.
@@ -41,6 +43,9 @@ func serve(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) er
 		log.Info("stopping", "reason", cause)
 	} else {
 		log.Error("stopping", "reason", cause)
+	}
+	if errors.Is(cause, cluster.ErrDiskStalled) {
+		return cause // at once: an orderly stop waits for the disk, and this node would lead meanwhile
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
