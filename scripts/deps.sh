@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need from the distribution, if it is missing: curl; hvac, the Python client
 # of Vault, for Debian's own interpreter; strace, with which a test sees that appends are synced,
-# and lets syncs fail; nft and mkfs.ext4 for partitions and disks of the failover tests; the servers of PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started;
-# the aws command, which checks the tests' stand-in for AWS.
+# and lets syncs fail; nft and mkfs.ext4 for partitions and disks of the failover tests; the servers of
+# PostgreSQL and MariaDB, whose programs the tests run by themselves: no service is started; the aws command, which checks the tests' stand-in for AWS.
 set -euo pipefail
 missing=()
 command -v curl >/dev/null || missing+=(curl)
