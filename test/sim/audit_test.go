@@ -247,8 +247,8 @@ func (h ledger) auditDelay() (wrong []violation) {
 	return wrong
 }
 
-// delays are from the end of a lease to its first destruction, of those issued after the heal and left to
-// end by themselves.
+// delays are from the end of a lease to its first destruction, of those issued after the heal, left to end
+// by themselves, and whose end is known: after a renewal of unknown outcome it is not.
 func (h ledger) delays() map[string]time.Duration {
 	delays := make(map[string]time.Duration)
 	if h.After.Level == 0 {
@@ -256,7 +256,7 @@ func (h ledger) delays() map[string]time.Duration {
 	}
 	for _, e := range h.Events {
 		book := h.books[e.ID]
-		if e.Action != string(fake.Destroy) || e.Done || book == nil || book[0].Call < h.After.Level || revoked(book, e.At) {
+		if e.Action != string(fake.Destroy) || e.Done || book == nil || book[0].Call < h.After.Level || !plain(book) {
 			continue
 		}
 		if _, again := delays[e.ID]; !again {
