@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -36,7 +37,7 @@ const (
 // DefaultForwardHold is how long a request waits for a leader before it is refused.
 const DefaultForwardHold = 1500 * time.Millisecond
 
-// Config is what a Server needs. All but ForwardHold must be set.
+// Config is what a Server needs. All but TLS and ForwardHold must be set.
 type Config struct {
 	Node    Node
 	State   *fsm.State
@@ -44,6 +45,9 @@ type Config struct {
 	Now     func() time.Time // wall time, for deadlines and for what answers call the time of day
 	Log     *slog.Logger
 	Version string
+	// TLS protects the connections of clients, not those of peers, which are protected already; nil:
+	// plain text.
+	TLS *tls.Config
 	// ForwardHold: zero means DefaultForwardHold.
 	ForwardHold time.Duration
 }
@@ -57,6 +61,7 @@ type Server struct {
 	log     *slog.Logger
 	version string
 	hold    time.Duration
+	tls     *tls.Config // nil: plain text
 
 	router    *router
 	acls      aclCache
@@ -82,7 +87,7 @@ func init() {
 func New(cfg Config) *Server {
 	s := &Server{
 		node: cfg.Node, state: cfg.State, lessor: cfg.Lessor, now: cfg.Now, log: cfg.Log, version: cfg.Version,
-		hold: cfg.ForwardHold, router: newRouter(routes), guard: guard{now: cfg.Now},
+		hold: cfg.ForwardHold, tls: cfg.TLS, router: newRouter(routes), guard: guard{now: cfg.Now},
 	}
 	if s.hold == 0 {
 		s.hold = DefaultForwardHold
@@ -120,7 +125,11 @@ func (s *Server) Open(api, peers net.Listener) {
 	s.stop = cancel
 	s.mu.Unlock()
 	s.start(func() { s.watchLeader(ctx) })
-	s.listen(limitListener(api, maxConns), s.ofClients)
+	api = limitListener(api, maxConns)
+	if s.tls != nil {
+		api = tls.NewListener(api, s.tls)
+	}
+	s.listen(api, s.ofClients)
 	if peers != nil {
 		s.listen(peers, s.ofPeers)
 	}

@@ -40,11 +40,11 @@ func (n *node) announce(ctx context.Context, w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, `In another terminal:
 
-  export VAULT_ADDR=http://%s
+  export VAULT_ADDR=%s%s
   export VAULT_TOKEN=%s
   leasehold write %sfirst ttl=10m
 
-`, reachable(n.listener.Addr().String()), n.rootToken, devMount)
+`, n.config.scheme(), reachable(n.listener.Addr().String()), n.rootToken, devMount)
 	return err
 }
 
@@ -64,7 +64,7 @@ func (n *node) facts() [][2]string {
 		{"data", or(c.Storage.Path, "in memory: everything is gone when this node stops")},
 		{"join", n.joinFact()},
 		{"seal", or(c.Seal.KeyFile, "a random key, for as long as this node runs")},
-		{"tls", "off: everything is sent in plain text"},
+		{"tls", n.certs.fact()},
 	}
 	if c.Dev {
 		return append(facts[:1:1], facts[3], facts[6])

@@ -18,15 +18,18 @@ type Config struct {
 	BootstrapExpect        int
 	BootstrapRootToken     string
 	BootstrapRootTokenFile string
-	AllowPlaintextNetwork  bool
 	MaxClockSkew           time.Duration
 	ForwardHold            time.Duration
 	IntentDeadline         time.Duration
 	LogLevel               string
 	LogFormat              string
 
-	Listener struct{ Address, ClusterAddress string }
-	Storage  struct {
+	Listener struct {
+		Address, ClusterAddress                  string
+		TLSCertFile, TLSKeyFile, TLSClientCAFile string
+	}
+	ClusterTLS struct{ CAFile, CertFile, KeyFile string }
+	Storage    struct {
 		Path                              string
 		HeartbeatTimeout, ElectionTimeout time.Duration
 		LeaderLeaseTimeout, CommitTimeout time.Duration
@@ -61,7 +64,6 @@ var settings = []setting{
 	{"bootstrap_expect", func(c *Config) any { return &c.BootstrapExpect }, "how many new nodes make a new cluster; 0: join an existing one"},
 	{"bootstrap_root_token", func(c *Config) any { return &c.BootstrapRootToken }, "root token of a new cluster, which then initialises by itself"},
 	{"bootstrap_root_token_file", func(c *Config) any { return &c.BootstrapRootTokenFile }, "file that holds bootstrap_root_token"},
-	{"allow_plaintext_network", func(c *Config) any { return &c.AllowPlaintextNetwork }, "listen on other than loopback addresses without TLS"},
 	{"max_clock_skew", func(c *Config) any { return &c.MaxClockSkew }, "how far apart the nodes' clocks may be and still agree"},
 	{"forward_hold", func(c *Config) any { return &c.ForwardHold }, "how long a request waits for a leader"},
 	{"intent_deadline", func(c *Config) any { return &c.IntentDeadline }, "after it the leader destroys what may have come of an issue that was never completed"},
@@ -69,6 +71,12 @@ var settings = []setting{
 	{"log_format", func(c *Config) any { return &c.LogFormat }, "text or json"},
 	{"listener.address", func(c *Config) any { return &c.Listener.Address }, "where the API listens"},
 	{"listener.cluster_address", func(c *Config) any { return &c.Listener.ClusterAddress }, "where the port for other nodes listens"},
+	{"listener.tls_cert_file", func(c *Config) any { return &c.Listener.TLSCertFile }, "PEM file of the API's certificate; empty: plain http, on loopback only"},
+	{"listener.tls_key_file", func(c *Config) any { return &c.Listener.TLSKeyFile }, "PEM file of its key"},
+	{"listener.tls_client_ca_file", func(c *Config) any { return &c.Listener.TLSClientCAFile }, "PEM file of the authorities of clients, which must then show a certificate"},
+	{"cluster_tls.ca_file", func(c *Config) any { return &c.ClusterTLS.CAFile }, "PEM file of the authorities of the cluster's nodes"},
+	{"cluster_tls.cert_file", func(c *Config) any { return &c.ClusterTLS.CertFile }, "PEM file of this node's certificate for the other nodes; empty: plain text, on loopback only"},
+	{"cluster_tls.key_file", func(c *Config) any { return &c.ClusterTLS.KeyFile }, "PEM file of its key"},
 	{"storage.path", func(c *Config) any { return &c.Storage.Path }, "directory of the raft log and snapshots"},
 	{"storage.heartbeat_timeout", func(c *Config) any { return &c.Storage.HeartbeatTimeout }, "silence of the leader after which a node wants an election"},
 	{"storage.election_timeout", func(c *Config) any { return &c.Storage.ElectionTimeout }, "how long a candidate waits for votes"},

@@ -18,6 +18,12 @@ func sound() Config {
 	return c
 }
 
+// tlsOn names all files of TLS.
+func tlsOn(c *Config) {
+	c.Listener.TLSCertFile, c.Listener.TLSKeyFile, c.Listener.TLSClientCAFile = "/t/api.pem", "/t/api-key.pem", "/t/clients.pem"
+	c.ClusterTLS.CAFile, c.ClusterTLS.CertFile, c.ClusterTLS.KeyFile = "/t/ca.pem", "/t/n1.pem", "/t/n1-key.pem"
+}
+
 // put writes a configuration file and returns its path.
 func put(t *testing.T, name, text string) string {
 	t.Helper()
@@ -56,15 +62,23 @@ func TestEveryFault(t *testing.T) {
 		{"no address", func(c *Config) { c.Listener.Address = "8200" }, `listener.address "8200" is no address`, "write host:port"},
 		{"no port", func(c *Config) { c.Listener.ClusterAddress = "127.0.0.1:raft" }, `listener.cluster_address "127.0.0.1:raft" is no address`, "host:port"},
 		{"port too large", func(c *Config) { c.Gossip.Address = "127.0.0.1:65536" }, `gossip.address "127.0.0.1:65536" is no address`, "host:port"},
-		{"plain text on a network", func(c *Config) { c.Listener.Address = "10.0.0.1:8200" }, `listener.address "10.0.0.1:8200" is not a loopback address`, "allow_plaintext_network = true"},
-		{"plain text everywhere", func(c *Config) { c.Listener.ClusterAddress = ":8201"; c.ClusterAddr = "10.0.0.1:8201" }, `listener.cluster_address ":8201" is not a loopback`, "use 127.0.0.1"},
-		{"plain gossip", func(c *Config) { c.Gossip.Address = "[2001:db8::1]:8301" }, `gossip.address "[2001:db8::1]:8301" is not a loopback`, "use 127.0.0.1"},
+		{"plain text on a network", func(c *Config) { c.Listener.Address = "10.0.0.1:8200" }, `listener.address "10.0.0.1:8200" is not a loopback address`, "set listener.tls_cert_file and listener.tls_key_file, or use 127.0.0.1"},
+		{"plain text everywhere", func(c *Config) { c.Listener.ClusterAddress = ":8201"; c.ClusterAddr = "10.0.0.1:8201" }, `listener.cluster_address ":8201" is not a loopback`, "set cluster_tls.ca_file, cluster_tls.cert_file and cluster_tls.key_file, or use 127.0.0.1"},
+		{"plain gossip", func(c *Config) { c.Gossip.Address = "[2001:db8::1]:8301" }, `gossip.address "[2001:db8::1]:8301" is not a loopback`, "set gossip.key_file, or use 127.0.0.1"},
 		{"API address is no URL", func(c *Config) { c.APIAddr = "10.0.0.1:8200" }, `api_addr "10.0.0.1:8200" is no URL`, `"http://10.0.0.1:8200"`},
 		{"API address of no node", func(c *Config) { c.APIAddr = "http://0.0.0.0:8200" }, `api_addr "http://0.0.0.0:8200" cannot be reached`, "own address"},
-		{"API address missing", func(c *Config) { c.Listener.Address, c.AllowPlaintextNetwork = "0.0.0.0:8200", true }, "api_addr is missing", `"http://10.0.0.1:8200"`},
+		{"API address missing", func(c *Config) { c.Listener.Address = "0.0.0.0:8200"; tlsOn(c) }, "api_addr is missing", `"http://10.0.0.1:8200"`},
+		{"certificate without key", func(c *Config) { tlsOn(c); c.Listener.TLSKeyFile = "" }, "listener.tls_key_file is missing beside listener.tls_cert_file", "name the key"},
+		{"key without certificate", func(c *Config) { tlsOn(c); c.Listener.TLSCertFile = "" }, "listener.tls_cert_file is missing beside listener.tls_key_file", "name the certificate"},
+		{"clients' authority alone", func(c *Config) { c.Listener.TLSClientCAFile = "/ca" }, "listener.tls_client_ca_file has no use without TLS", "set listener.tls_cert_file"},
+		{"no authority of nodes", func(c *Config) { tlsOn(c); c.ClusterTLS.CAFile = "" }, "cluster_tls.ca_file is missing", "name the file"},
+		{"no certificate of the node", func(c *Config) { tlsOn(c); c.ClusterTLS.CertFile = "" }, "cluster_tls.cert_file is missing", `"leasehold tls" makes them`},
+		{"no key of the node", func(c *Config) { tlsOn(c); c.ClusterTLS.KeyFile = "" }, "cluster_tls.key_file is missing", "name the file"},
+		{"name too long for a certificate", func(c *Config) { tlsOn(c); c.NodeID = strings.Repeat("n", 64) }, "node_id \"nnn", "1 to 63 letters"},
+		{"plain URL of a TLS listener", func(c *Config) { tlsOn(c); c.APIAddr = "http://n1:8200" }, `api_addr "http://n1:8200" is plain http`, "write https://"},
 		{"peer address", func(c *Config) { c.ClusterAddr = "n1" }, `cluster_addr "n1" is no address`, "host:port"},
 		{"peer address of no node", func(c *Config) { c.ClusterAddr = "0.0.0.0:8201" }, `cluster_addr "0.0.0.0:8201" cannot be reached`, "own address"},
-		{"peer address missing", func(c *Config) { c.Listener.ClusterAddress, c.AllowPlaintextNetwork = "[::]:8201", true }, "cluster_addr is missing", `"10.0.0.1:8201"`},
+		{"peer address missing", func(c *Config) { c.Listener.ClusterAddress = "[::]:8201"; tlsOn(c) }, "cluster_addr is missing", `"10.0.0.1:8201"`},
 		{"gossip to no node", func(c *Config) { c.Gossip.AdvertiseAddr = "0.0.0.0:1" }, `gossip.advertise_addr "0.0.0.0:1" cannot be reached`, "host:port"},
 		{"join without gossip", func(c *Config) { c.Gossip.RetryJoin = []string{"10.0.0.2:8301"} }, "gossip.retry_join needs gossip.address", "set one"},
 		{"join what", func(c *Config) { c.Gossip.Address, c.Gossip.RetryJoin = "127.0.0.1:1", []string{"n2:1", "n2"} }, `gossip.retry_join names "n2"`, "host:port"},

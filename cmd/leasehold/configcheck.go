@@ -29,6 +29,7 @@ func (c *Config) Validate() []fault {
 	check.names()
 	check.founding()
 	check.binds()
+	check.tls()
 	check.advertised()
 	check.gossip()
 	check.storage()
@@ -44,7 +45,7 @@ func (c *Config) complete() {
 		if c.Dev && unspecified(host) {
 			host = "127.0.0.1"
 		}
-		c.APIAddr = "http://" + net.JoinHostPort(host, port)
+		c.APIAddr = c.scheme() + net.JoinHostPort(host, port)
 	}
 	if _, port, err := net.SplitHostPort(c.Listener.ClusterAddress); err == nil && c.ClusterAddr == "" && port != "0" {
 		c.ClusterAddr = c.Listener.ClusterAddress
@@ -90,10 +91,15 @@ func (c *checker) founding() {
 
 // binds checks the addresses that this node listens on.
 func (c *checker) binds() {
-	for _, b := range []struct{ key, addr string }{
-		{"listener.address", c.Listener.Address},
-		{"listener.cluster_address", c.Listener.ClusterAddress},
-		{"gossip.address", c.Gossip.Address},
+	for _, b := range []struct {
+		key, addr string
+		safe      bool
+		remedy    string
+	}{
+		{"listener.address", c.Listener.Address, c.Listener.TLSCertFile != "", "set listener.tls_cert_file and listener.tls_key_file"},
+		{"listener.cluster_address", c.Listener.ClusterAddress, c.ClusterTLS.CertFile != "",
+			"set cluster_tls.ca_file, cluster_tls.cert_file and cluster_tls.key_file"},
+		{"gossip.address", c.Gossip.Address, c.Gossip.KeyFile != "", "set gossip.key_file"},
 	} {
 		if b.addr == "" && b.key == "gossip.address" {
 			continue // no discovery
@@ -102,9 +108,8 @@ func (c *checker) binds() {
 		switch {
 		case !ok:
 			c.fault(b.key, "%q is no address: write host:port, such as \"127.0.0.1:8200\"", b.addr)
-		case !c.AllowPlaintextNetwork && !loopback(host):
-			c.fault(b.key, "%q is not a loopback address, and what is sent there could be read on the network: "+
-				"use 127.0.0.1, or set allow_plaintext_network = true inside a network that you trust", b.addr)
+		case !b.safe && !loopback(host):
+			c.fault(b.key, "%q is not a loopback address, and what is sent there could be read on the network: %s, or use 127.0.0.1", b.addr, b.remedy)
 		}
 	}
 }
@@ -119,6 +124,8 @@ func (c *checker) advertised() {
 		}
 	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
 		c.fault("api_addr", "%q is no URL: write one such as \"http://10.0.0.1:8200\"", c.APIAddr)
+	case c.Listener.TLSCertFile != "" && u.Scheme == "http":
+		c.fault("api_addr", "%q is plain http, and the API speaks TLS: write https://", c.APIAddr)
 	case unspecified(u.Hostname()):
 		c.fault("api_addr", "%q cannot be reached by others: give this node's own address", c.APIAddr)
 	}

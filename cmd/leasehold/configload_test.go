@@ -17,7 +17,6 @@ api_addr = "https://n1.test:443"
 cluster_addr = "n1.test:8201"
 bootstrap_expect = 3
 bootstrap_root_token = "t"
-allow_plaintext_network = true
 max_clock_skew = "3s"
 forward_hold = 2
 intent_deadline = "1m30s"
@@ -26,6 +25,14 @@ log_format = "json"
 listener "tcp" {
   address = "0.0.0.0:1"
   cluster_address = "0.0.0.0:2"
+  tls_cert_file = "/t/api.pem"
+  tls_key_file = "/t/api-key.pem"
+  tls_client_ca_file = "/t/clients.pem"
+}
+cluster_tls {
+  ca_file = "/t/ca.pem"
+  cert_file = "/t/n1.pem"
+  key_file = "/t/n1-key.pem"
 }
 storage "raft" {
   path = "/data"
@@ -50,9 +57,11 @@ seal "static" {
 
 const everyJSON = `{
   "node_id": "h1", "cluster_name": "blue", "api_addr": "https://n1.test:443", "cluster_addr": "n1.test:8201",
-  "bootstrap_expect": 3, "bootstrap_root_token": "t", "allow_plaintext_network": true, "max_clock_skew": "3s",
+  "bootstrap_expect": 3, "bootstrap_root_token": "t", "max_clock_skew": "3s",
   "forward_hold": 2, "intent_deadline": "90s", "log_level": "warn", "log_format": "json",
-  "listener": {"tcp": {"address": "0.0.0.0:1", "cluster_address": "0.0.0.0:2"}},
+  "listener": {"tcp": {"address": "0.0.0.0:1", "cluster_address": "0.0.0.0:2", "tls_cert_file": "/t/api.pem",
+    "tls_key_file": "/t/api-key.pem", "tls_client_ca_file": "/t/clients.pem"}},
+  "cluster_tls": {"ca_file": "/t/ca.pem", "cert_file": "/t/n1.pem", "key_file": "/t/n1-key.pem"},
   "storage": {"raft": {"path": "/data", "heartbeat_timeout": "600ms", "election_timeout": "700ms",
     "leader_lease_timeout": "550ms", "commit_timeout": "30ms", "snapshot_interval": 60, "snapshot_threshold": 10,
     "trailing_logs": "20"}},
@@ -65,10 +74,11 @@ const everyJSON = `{
 func every() Config {
 	c := Config{
 		NodeID: "h1", ClusterName: "blue", APIAddr: "https://n1.test:443", ClusterAddr: "n1.test:8201", BootstrapExpect: 3,
-		BootstrapRootToken: "t", AllowPlaintextNetwork: true, MaxClockSkew: 3 * time.Second, ForwardHold: 2 * time.Second,
+		BootstrapRootToken: "t", MaxClockSkew: 3 * time.Second, ForwardHold: 2 * time.Second,
 		IntentDeadline: 90 * time.Second,
 		LogLevel:       "warn", LogFormat: "json",
 	}
+	tlsOn(&c)
 	c.Listener.Address, c.Listener.ClusterAddress = "0.0.0.0:1", "0.0.0.0:2"
 	c.Storage.Path, c.Storage.HeartbeatTimeout, c.Storage.ElectionTimeout = "/data", 600*time.Millisecond, 700*time.Millisecond
 	c.Storage.LeaderLeaseTimeout, c.Storage.CommitTimeout = 550*time.Millisecond, 30*time.Millisecond
@@ -81,7 +91,10 @@ func every() Config {
 func TestSourcesSayTheSame(t *testing.T) {
 	variables := []string{"LEASEHOLD_NODE_ID=h1", "LEASEHOLD_CLUSTER_NAME=blue", "LEASEHOLD_API_ADDR=https://n1.test:443",
 		"LEASEHOLD_CLUSTER_ADDR=n1.test:8201", "LEASEHOLD_BOOTSTRAP_EXPECT=3", "LEASEHOLD_BOOTSTRAP_ROOT_TOKEN=t",
-		"LEASEHOLD_ALLOW_PLAINTEXT_NETWORK=true", "LEASEHOLD_MAX_CLOCK_SKEW=3s", "LEASEHOLD_FORWARD_HOLD=2", "LEASEHOLD_INTENT_DEADLINE=90",
+		"LEASEHOLD_LISTENER__TLS_CERT_FILE=/t/api.pem", "LEASEHOLD_LISTENER__TLS_KEY_FILE=/t/api-key.pem",
+		"LEASEHOLD_LISTENER__TLS_CLIENT_CA_FILE=/t/clients.pem", "LEASEHOLD_CLUSTER_TLS__CA_FILE=/t/ca.pem",
+		"LEASEHOLD_CLUSTER_TLS__CERT_FILE=/t/n1.pem", "LEASEHOLD_CLUSTER_TLS__KEY_FILE=/t/n1-key.pem",
+		"LEASEHOLD_MAX_CLOCK_SKEW=3s", "LEASEHOLD_FORWARD_HOLD=2", "LEASEHOLD_INTENT_DEADLINE=90",
 		"LEASEHOLD_LOG_LEVEL=warn", "LEASEHOLD_LOG_FORMAT=json", "LEASEHOLD_LISTENER__ADDRESS=0.0.0.0:1",
 		"LEASEHOLD_LISTENER__CLUSTER_ADDRESS=0.0.0.0:2", "LEASEHOLD_STORAGE__PATH=/data",
 		"LEASEHOLD_STORAGE__HEARTBEAT_TIMEOUT=600ms", "LEASEHOLD_STORAGE__ELECTION_TIMEOUT=700ms",
@@ -169,7 +182,6 @@ func TestFileFaults(t *testing.T) {
   max_clock_skew = "soon"
                    ^^^^^^`},
 		{"no whole number", "c.hcl", rest + "storage \"raft\" {\n trailing_logs = 1.5\n}\n", `storage.trailing_logs "1.5" is no whole number`},
-		{"neither true nor false", "c.hcl", "allow_plaintext_network = \"maybe\"\n" + rest, `allow_plaintext_network "maybe" is neither true nor false`},
 		{"no list", "c.hcl", rest + "gossip {\n  retry_join = \"a:1\"\n}\n", `gossip.retry_join is to be a list of strings, such as ["10.0.0.2:8301", "10.0.0.3:8301"]`},
 		{"list of another thing", "c.hcl", rest + "gossip {\n  retry_join = [1]\n}\n", `gossip.retry_join is to be a list of strings`},
 		{"list for a value", "c.hcl", "node_id = [\"a\"]\n" + rest, `node_id is to be a single value`},

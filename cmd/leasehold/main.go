@@ -41,5 +41,5 @@ func run(args []string) int {
 
 // commands are the subcommands that need more of this module than its client.
 func commands() []*cobra.Command {
-	return []*cobra.Command{serverCommand(), validateCommand(), bench.Command()}
+	return []*cobra.Command{serverCommand(), validateCommand(), tlsCommand(), bench.Command()}
 }

@@ -35,6 +35,10 @@ for anything that matters.`,
 			if dev {
 				base = devConfig()
 			}
+			reread := func() (Config, error) {
+				c, _, err := readConfig(base, file, os.Environ(), given)
+				return c, err
+			}
 			config, unknown, err := readConfig(base, file, os.Environ(), given)
 			if err != nil {
 				if file == "" && !dev {
@@ -42,11 +46,11 @@ for anything that matters.`,
 				}
 				return err
 			}
-			log := newLogger(config, cmd.ErrOrStderr())
+			log, level := newLogger(config, cmd.ErrOrStderr())
 			for _, name := range unknown {
 				log.Warn("an environment variable is ignored: " + unknownVariable(name))
 			}
-			return serve(cmd.Context(), config, log, cmd.OutOrStdout())
+			return serve(cmd.Context(), config, log, reloader{reread, level}, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()

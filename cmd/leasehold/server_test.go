@@ -58,8 +58,14 @@ type server struct {
 // startServer runs leasehold with args. What it prints, on both outputs, is kept.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, cmd: exec.Command(os.Args[0], append([]string{"server"}, args...)...), done: make(chan struct{})}
-	s.cmd.Env = append(os.Environ(), asLeasehold+"=1", "GORACE=atexit_sleep_ms=0")
+	return startTool(t, nil, append([]string{"server"}, args...)...)
+}
+
+// startTool runs leasehold with any arguments, and some variables.
+func startTool(t *testing.T, env []string, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
+	s.cmd.Env = append(append(os.Environ(), asLeasehold+"=1", "GORACE=atexit_sleep_ms=0"), env...)
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -431,6 +437,6 @@ func TestDataDirectory(t *testing.T) {
 
 func TestPlainTextOnTheNetworkIsRefused(t *testing.T) {
 	args, _ := single(t, key(1))
-	refused(t, append(args, "-listener-address=0.0.0.0:0"), `-listener-address "0.0.0.0:0" is not a loopback address`, "allow_plaintext_network")
+	refused(t, append(args, "-listener-address=0.0.0.0:0"), `-listener-address "0.0.0.0:0" is not a loopback address`, "set listener.tls_cert_file")
 	refused(t, []string{"-dev", "-dev-listen-address=0.0.0.0:0"}, `-dev-listen-address "0.0.0.0:0" is not a loopback address`)
 }

@@ -38,6 +38,7 @@ type node struct {
 	api       *httpapi.Server
 	listener  net.Listener
 	backends  backend.Registry
+	certs     certificates
 }
 
 // openNode builds everything from the bottom up and starts it. fail ends the process with a reason
@@ -54,19 +55,25 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	if n.rootToken, err = rootToken(c); err != nil {
 		return nil, err
 	}
+	if n.certs, err = openCertificates(c, log); err != nil {
+		return nil, err
+	}
 	// The API's address is taken first: a second server on this machine must fail before it touches
 	// anything.
 	if n.listener, err = net.Listen("tcp", c.Listener.Address); err != nil {
 		return nil, fmt.Errorf("listener.address: %w", inUse(err))
 	}
 	if c.APIAddr == "" { // the port was left to the system
-		c.APIAddr = "http://" + n.listener.Addr().String()
+		c.APIAddr = c.scheme() + n.listener.Addr().String()
 		n.config.APIAddr = c.APIAddr
 	}
 	clusterConfig, err := clusterConfig(c, log, n.state, fail)
 	if err != nil {
 		n.listener.Close()
 		return nil, err
+	}
+	if n.certs.peers != nil {
+		clusterConfig.Credentials = n.certs.peers
 	}
 	if n.cluster, err = cluster.Open(clusterConfig); err != nil {
 		n.listener.Close()
@@ -86,7 +93,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	n.registerDuties(fail)
 	n.api = httpapi.New(httpapi.Config{
 		Node: apiNode{n.cluster}, State: n.state, Lessor: n.lessor, Now: time.Now,
-		Log: log.With("component", "http"), Version: version, ForwardHold: c.ForwardHold,
+		Log: log.With("component", "http"), Version: version, ForwardHold: c.ForwardHold, TLS: n.certs.apiConfig(),
 	})
 	n.api.Open(n.listener, n.cluster.PeerListener())
 	return n, nil

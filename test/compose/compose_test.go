@@ -5,6 +5,8 @@ package compose
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +30,7 @@ const skipWithoutDocker = "LEASEHOLD_NO_DOCKER"
 
 var (
 	root  string // of the repository
-	nodes = []string{"http://127.0.0.1:8210", "http://127.0.0.1:8220", "http://127.0.0.1:8230"}
+	nodes = []string{"https://127.0.0.1:8210", "https://127.0.0.1:8220", "https://127.0.0.1:8230"}
 )
 
 // command runs a command at the root of the repository.
@@ -67,7 +71,7 @@ func needDocker(t *testing.T) {
 func needPorts(t *testing.T) {
 	t.Helper()
 	for _, node := range nodes {
-		address := strings.TrimPrefix(node, "http://")
+		address := strings.TrimPrefix(node, "https://")
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatalf("docker-compose.yml needs %s, which is in use: end what uses it ('scripts/cluster.sh down', or another stack)", address)
@@ -76,7 +80,20 @@ func needPorts(t *testing.T) {
 	}
 }
 
-var client = &http.Client{Timeout: 5 * time.Second}
+var client *http.Client // believes the authority of the compose file, once that is made
+
+// believe makes the client of what "make image" has made.
+func believe(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, ".compose/ca.pem"))
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(text) {
+		t.Fatalf("no authority in .compose/ca.pem: %v", err)
+	}
+	client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
+	}}
+}
 
 // ask sends a request and returns the status, 0 if there was no answer, and the decoded body.
 func ask(token, method, url string, body any) (int, map[string]any) {
@@ -172,6 +189,7 @@ func start(t *testing.T) *stack {
 	needDocker(t)
 	needPorts(t)
 	command(t, "make", "-s", "image")
+	believe(t)
 	t.Cleanup(func() { compose(t, "down", "-v", "--remove-orphans", "--timeout", "5") })
 	compose(t, "up", "-d")
 	token, err := os.ReadFile(filepath.Join(root, ".compose/root-token"))
@@ -229,41 +247,83 @@ func TestThreeContainers(t *testing.T) {
 	s.anew((leader() + 1) % 3)
 	s.issue(leader(), 5)
 	s.check(0, 1, 2)
+
+	t.Log("all nodes are made anew, and all have other addresses")
+	s.anew(0, 1, 2)
+	s.issue(0, 5)
+	s.check(0, 1, 2)
+
+	t.Log("who shows no certificate is refused between the nodes, and plain http by the API")
+	peer := s.address("leasehold-n1") + ":8201"
+	conn, err := tls.Dial("tcp", peer, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("without a certificate: got %v, want it required", err)
+	}
+	eventually(t, 10*time.Second, "the refusal is logged", func() bool {
+		return strings.Contains(compose(t, "logs", "n1"), "didn't provide a certificate")
+	})
+	resp, err := http.Get("http" + strings.TrimPrefix(nodes[0], "https") + "/v1/sys/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("in plain http: got %d, want 400", resp.StatusCode)
+	}
+	for node := range nodes {
+		eventually(t, 30*time.Second, "the container is healthy", func() bool {
+			return strings.TrimSpace(command(t, "docker", "inspect", "-f", "{{.State.Health.Status}}", fmt.Sprintf("leasehold-n%d", node+1))) == "healthy"
+		})
+	}
 }
 
-// anew replaces the container of a node. Something else takes its address meanwhile, so that it comes
-// back at another, as it may after any restart of a host.
-func (s *stack) anew(node int) {
+// anew replaces the containers of nodes. Something else takes their addresses meanwhile, so that they
+// come back at others, as they may after any restart of a host.
+func (s *stack) anew(which ...int) {
 	s.t.Helper()
-	name := fmt.Sprintf("n%d", node+1)
-	before := s.address("leasehold-" + name)
-	compose(s.t, "rm", "-sf", name)
+	var names, before []string
+	for _, node := range which {
+		names = append(names, fmt.Sprintf("n%d", node+1))
+		before = append(before, s.address("leasehold-"+names[len(names)-1]))
+	}
+	compose(s.t, append([]string{"rm", "-sf"}, names...)...)
 	occupied := s.occupy(before)
-	compose(s.t, "up", "-d", name)
-	if after := s.address("leasehold-" + name); after == before {
-		s.t.Errorf("%s came back at %s, want another address", name, after)
+	compose(s.t, append([]string{"up", "-d"}, names...)...)
+	for _, name := range names {
+		if after := s.address("leasehold-" + name); slices.Contains(before, after) {
+			s.t.Errorf("%s came back at %s, want another address than any before", name, after)
+		}
 	}
 	command(s.t, "docker", append([]string{"rm", "-f"}, occupied...)...)
-	eventually(s.t, 40*time.Second, name+" serves again", func() bool {
-		status, _ := ask(s.token, "GET", nodes[node]+"/v1/auth/token/lookup-self", nil)
-		return status == http.StatusOK && s.voters(node) == 3
-	})
+	for i, node := range which {
+		eventually(s.t, 60*time.Second, names[i]+" serves again", func() bool {
+			status, _ := ask(s.token, "GET", nodes[node]+"/v1/auth/token/lookup-self", nil)
+			return status == http.StatusOK && s.voters(node) == 3
+		})
+	}
 }
 
-// occupy starts containers on the project's network until one has the address.
-func (s *stack) occupy(address string) []string {
+// occupy starts containers on the project's network until all the addresses are taken.
+func (s *stack) occupy(addresses []string) []string {
 	s.t.Helper()
 	var names []string
-	for i := range 5 {
+	free := slices.Clone(addresses)
+	for i := range 4 + len(addresses) {
 		name := fmt.Sprintf("%s-other-%d", project, i)
 		s.t.Cleanup(func() { exec.Command("docker", "rm", "-f", name).Run() }) // may be gone
 		command(s.t, "docker", "run", "-d", "--name", name, "--network", project+"_cluster", "leasehold:latest", "server", "-dev")
 		names = append(names, name)
-		if s.address(name) == address {
+		taken := s.address(name)
+		if free = slices.DeleteFunc(free, func(a string) bool { return a == taken }); len(free) == 0 {
 			return names
 		}
 	}
-	s.t.Fatalf("no container got the address %s", address)
+	s.t.Fatalf("no container got the address %s", free[0])
 	return nil
 }
 
@@ -279,7 +339,13 @@ func TestContainersAreConfined(t *testing.T) {
 			t.Errorf("docker-compose.yml has no %s", want)
 		}
 	}
+	if regexp.MustCompile(`(?m)^ +- \./\.compose(/ca\S*)?:`).Match(text) || strings.Count(string(text), "- ./.compose/n1:") != 1 {
+		t.Error("docker-compose.yml gives a node the authority's key, or another node's")
+	}
 	command(t, "make", "-s", "image")
+	if info, err := os.Stat(filepath.Join(root, ".compose/ca-key.pem")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the authority's key: %v, %v, want mode 600", info.Mode(), err)
+	}
 	if got := strings.TrimSpace(command(t, "docker", "image", "inspect", "-f", "{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Healthcheck.Test}}", "leasehold:latest")); got !=
 		"65532:65532 [/leasehold] [CMD /leasehold status]" {
 		t.Errorf("the image runs as, runs and is checked by %q", got)
