@@ -38,11 +38,11 @@ func options(t *testing.T) Options {
 // test ends.
 func cluster(t *testing.T, o Options) (Cluster, faults.Environment) {
 	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if o.Compose {
-		root, err := filepath.Abs("../..")
-		if err != nil {
-			t.Fatal(err)
-		}
 		c, err := startCompose(root)
 		if err != nil {
 			t.Fatal(err)
@@ -50,12 +50,28 @@ func cluster(t *testing.T, o Options) (Cluster, faults.Environment) {
 		t.Cleanup(c.Wipe)
 		return c, nil
 	}
-	c, err := startProcesses(3, nil)
+	var env faults.Environment
+	var prepare func(string) ([]string, error)
+	switch err := faults.Missing(); {
+	case err == nil:
+		env = faults.NewProcesses(faults.Options{Ports: ports, Root: root, Clocks: true})
+		prepare = func(dir string) ([]string, error) { return env.Prepare(context.Background(), dir, 3) }
+		t.Cleanup(func() { // after the nodes are gone
+			if err := env.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	case os.Getenv(faults.WithoutRoot) == "1":
+		t.Logf("only faults by signals: %v", err)
+	default:
+		t.Fatal(err)
+	}
+	c, err := startProcesses(3, prepare)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Wipe)
-	return c, nil
+	return c, env
 }
 
 // TestFaults plays faults against three nodes under load and wants no guarantee broken.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,8 @@ type Options struct {
 	Out     string // where results are written; "": nowhere
 	Command string // that started it, as the report shall show it
 	Log     func(format string, args ...any)
+	// Through wraps what carries the clients' calls; nil: nothing does.
+	Through func(http.RoundTripper) http.RoundTripper
 }
 
 // Run is a run under way.
@@ -61,6 +64,9 @@ func Play(ctx context.Context, o Options, c Cluster, env faults.Environment) (re
 		return report, err
 	}
 	call := newCaller(c, r.begin)
+	if o.Through != nil {
+		call.http.Transport = o.Through(call.http.Transport)
+	}
 	if r.target, err = startTarget(c.Host(), call.now, r.rec.add); err != nil {
 		return report, errors.Join(err, r.rec.close())
 	}
@@ -113,7 +119,7 @@ func (r *Run) play(ctx context.Context) error {
 			return fmt.Errorf("strike %d of %d, %s: %w", i+1, len(plan), f.Name, err)
 		}
 		res := r.results[f.Name]
-		r.Log("%3d/%d  %-40s next write %6.0f ms  gap %6.0f ms  %d calls checked, %d violations", i+1, len(plan), f.Name,
+		r.Log("%3d/%d  %-62s next write %6.0f ms  gap %6.0f ms  %d calls checked, %d violations", i+1, len(plan), f.Name,
 			last(res.Failover), last(res.Gaps), r.rec.counts().checked, r.rec.counts().violations)
 	}
 	return nil
@@ -209,7 +215,9 @@ func (r *Run) suffer(ctx context.Context, f faults.Fault, node int, heal func() 
 		most = min(f.Most, f.Least+time.Second)
 	}
 	pause(ctx, r.between(f.Least, most))
-	err = heal()
+	if err = heal(); err == nil {
+		err = r.revive(ctx)
+	}
 	if err == nil {
 		err = r.well(ctx)
 	}
@@ -219,6 +227,19 @@ func (r *Run) suffer(ctx context.Context, f faults.Fault, node int, heal func() 
 	stop()
 	<-probed
 	return <-elected, err
+}
+
+// revive starts the nodes that gave up under a fault.
+func (r *Run) revive(ctx context.Context) error {
+	for node := 1; node <= r.cluster.Size(); node++ {
+		if r.cluster.Pid(node) != 0 {
+			continue
+		}
+		if err := r.cluster.Start(ctx, node); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // probe begins a write every few milliseconds through nodes that were not struck, whatever becomes of
