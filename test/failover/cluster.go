@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -95,16 +96,34 @@ func (p *processes) script(verb string, node int) error {
 }
 
 func (p *processes) Start(_ context.Context, node int) error { return p.script("start", node) }
-func (p *processes) Stop(_ context.Context, node int) error  { return p.script("stop", node) }
+
+func (p *processes) Stop(ctx context.Context, node int) error {
+	pid := p.Pid(node)
+	return errors.Join(p.script("stop", node), closed(ctx, pid))
+}
 
 // Kill sends the signal itself, so that the moment is known, and has the script wait until it is gone.
-func (p *processes) Kill(_ context.Context, node int) error {
-	if pid := p.Pid(node); pid != 0 {
+func (p *processes) Kill(ctx context.Context, node int) error {
+	pid := p.Pid(node)
+	if pid != 0 {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("kill node %d: %w", node, err)
 		}
 	}
-	return p.script("kill", node)
+	return errors.Join(p.script("kill", node), closed(ctx, pid))
+}
+
+// closed waits until a process that ends has closed its files: its command line, by which the script
+// knows it, is gone a moment earlier.
+func closed(ctx context.Context, pid int) error {
+	for pid != 0 && ctx.Err() == nil {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if _, state, ok := strings.Cut(string(text), ") "); err != nil || ok && strings.HasPrefix(state, "Z") {
+			return nil
+		}
+		pause(ctx, 5*time.Millisecond)
+	}
+	return ctx.Err()
 }
 
 func (p *processes) Save(dir string) error {

@@ -29,7 +29,8 @@ type recorder struct {
 // pulse watches the acknowledged writes since a moment.
 type pulse struct {
 	from, last, gap time.Duration
-	first           time.Duration // the first write begun after from was acknowledged then; 0: none was
+	done            time.Duration // the strike was done
+	first           time.Duration // the first write that began after that was acknowledged then; 0: none was
 }
 
 func newRecorder(path string) (*recorder, error) {
@@ -80,7 +81,7 @@ func (r *recorder) violate(rule, format string, args ...any) {
 
 // beat notes that a write was acknowledged.
 func (p *pulse) beat(call, back time.Duration) {
-	if call > p.from && (p.first == 0 || back < p.first) {
+	if p.done > 0 && call > p.done && (p.first == 0 || back < p.first) {
 		p.first = back
 	}
 	p.gap = max(p.gap, back-p.last)
@@ -94,8 +95,15 @@ func (r *recorder) watch(from time.Duration) {
 	r.pulse = pulse{from: from, last: from}
 }
 
-// seen returns how long after the watch began the first write was acknowledged that began later, 0 if
-// none was, and the longest time without any until now.
+// struck: the strike is done. What was acknowledged before may have come from the node that was struck.
+func (r *recorder) struck(now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pulse.done = now
+}
+
+// seen returns how long after the watch began the first write was acknowledged that began when the strike
+// was done, 0 if none was, and the longest time without any until now.
 func (r *recorder) seen(now time.Duration) (first, gap time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,7 @@ type Result struct {
 	Unknown    int       `json:"unknown"`    // calls of unknown outcome
 	Calls      int       `json:"calls"`      // of clients, those that did nothing included
 	Missed     int       `json:"missed"`     // of those, without an answer that says what happened
-	// Milliseconds. Failover: from a strike at the leader to the first acknowledged write that began later.
+	// Milliseconds. Failover: from a strike at the leader to the first acknowledged write that began after it.
 	// Gaps: the longest time without an acknowledged write, from a strike until all is well again.
 	Failover []float64 `json:"failover_ms,omitempty"`
 	Gaps     []float64 `json:"gaps_ms"`

@@ -176,6 +176,7 @@ func (r *Run) strike(ctx context.Context, f faults.Fault) error {
 	if err != nil {
 		return err
 	}
+	r.rec.struck(r.load.now())
 	changed, err := r.suffer(ctx, f, node, heal)
 	if err != nil {
 		return err

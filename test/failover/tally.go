@@ -43,7 +43,7 @@ func (r *Run) file(f faults.Fault, before counts, stock stockCalls, first, gap t
 	res.Calls += now.calls - before.calls
 	res.Missed += now.missed - before.missed
 	res.Gaps = append(res.Gaps, milliseconds(gap))
-	if f.Aim == faults.Leader && first > 0 {
+	if f.Aim == faults.Leader && f.Name != stopLeader && first > 0 { // one that stops hands over before it is gone
 		res.Failover = append(res.Failover, milliseconds(first))
 	}
 	res.Stock += r.stock.calls - stock.calls
