@@ -113,12 +113,14 @@ func (p *processes) Kill(ctx context.Context, node int) error {
 	return errors.Join(p.script("kill", node), closed(ctx, pid))
 }
 
-// closed waits until a process that ends has closed its files: its command line, by which the script
-// knows it, is gone a moment earlier.
+// closed waits until the last thread of a process that ends has closed its files: its command line, by which
+// the script knows it, is gone a moment earlier.
 func closed(ctx context.Context, pid int) error {
 	for pid != 0 && ctx.Err() == nil {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if _, state, ok := strings.Cut(string(text), ") "); err != nil || ok && strings.HasPrefix(state, "Z") {
+		_, state, _ := strings.Cut(string(text), ") ")
+		threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil || strings.HasPrefix(state, "Z") && len(threads) <= 1 {
 			return nil
 		}
 		pause(ctx, 5*time.Millisecond)

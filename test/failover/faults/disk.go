@@ -40,8 +40,16 @@ func (d *disk) root() string   { return filepath.Join(d.dir, "fs") }
 func (d *disk) data() string   { return filepath.Join(d.root(), "data") }
 func (d *disk) filler() string { return filepath.Join(d.root(), "filler") }
 
-func (d *disk) mount() error   { return run("mount", "-o", "loop", d.image(), d.root()) }
-func (d *disk) unmount() error { return run("umount", d.root()) }
+func (d *disk) mount() error { return run("mount", "-o", "loop", d.image(), d.root()) }
+
+// unmount tries for a moment: the kernel closes the files of a process a little after it looks gone.
+func (d *disk) unmount() error {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err := run("umount", d.root()); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
 
 // freeze lets every write and sync wait until thaw, as a disk does that answers no more.
 func (d *disk) freeze() error { return run("fsfreeze", "--freeze", d.root()) }
