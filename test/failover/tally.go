@@ -43,7 +43,8 @@ func (r *Run) file(f faults.Fault, before counts, stock stockCalls, first, gap t
 	res.Calls += now.calls - before.calls
 	res.Missed += now.missed - before.missed
 	res.Gaps = append(res.Gaps, milliseconds(gap))
-	if f.Aim == faults.Leader && f.Name != stopLeader && first > 0 { // one that stops hands over before it is gone
+	// A leader that may go on answers at once, and one that stops hands over first: there the gap tells.
+	if f.Aim == faults.Leader && !f.Keeps && f.Name != stopLeader && first > 0 {
 		res.Failover = append(res.Failover, milliseconds(first))
 	}
 	res.Stock += r.stock.calls - stock.calls
