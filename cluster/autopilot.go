@@ -185,7 +185,7 @@ func (p *pilotView) KnownServers() map[raft.ServerID]*autopilot.Server {
 		known[s.ID] = &autopilot.Server{
 			ID: s.ID, Name: string(s.ID), Address: s.Address, NodeType: autopilot.NodeVoter,
 			NodeStatus: status, RaftVersion: int(raft.ProtocolVersionMax),
-			IsLeader: string(s.ID) == p.n.cfg.NodeID,
+			IsLeader: string(s.ID) == p.n.cfg.NodeID, Version: p.n.record(string(s.ID)).Version,
 		}
 	}
 	return known

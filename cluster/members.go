@@ -85,8 +85,7 @@ func (n *Node) AskMembers(ctx context.Context) ([]Member, error) {
 
 // askMember asks one member.
 func (n *Node) askMember(ctx context.Context, s raft.Server) Member {
-	var record fsm.Node
-	n.cfg.State.Read(func(v *fsm.View) { record, _ = v.Node(string(s.ID)) })
+	record := n.record(string(s.ID))
 	m := Member{ID: string(s.ID), PeerAddr: string(s.Address), APIAddr: record.APIAddr, Version: record.Version, Role: RoleNonVoter}
 	self := m.ID == n.cfg.NodeID
 	switch {
@@ -119,4 +118,10 @@ func (n *Node) askMember(ctx context.Context, s raft.Server) Member {
 		m.ClockSkew = time.Unix(0, word.Wall).Sub(wall.Add(m.RoundTrip / 2))
 	}
 	return m
+}
+
+// record is what the state knows of a member.
+func (n *Node) record(id string) (node fsm.Node) {
+	n.cfg.State.Read(func(v *fsm.View) { node, _ = v.Node(id) })
+	return node
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/leasehold/leasehold/client"
+	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/lease"
 )
 
@@ -34,12 +36,24 @@ type Leadership interface {
 	AppliedIndex() uint64
 }
 
-// Membership is what operators do to the cluster. All verbs but Members and Snapshot are the
-// leader's.
+// Membership is what operators do to the cluster. All verbs are the leader's but Members, Snapshot,
+// AutopilotSettings, HasState and AskToJoin.
 type Membership interface {
 	Members() (Members, error)
 	RemovePeer(ctx context.Context, id string) error
 	StepDown(ctx context.Context) error
+	// HAStatus asks all members how they are; Autopilot is what the leader found when it last looked.
+	HAStatus(ctx context.Context) ([]client.HANode, error)
+	Autopilot() (client.AutopilotState, error)
+	// AutopilotSettings have the defaults filled in.
+	AutopilotSettings() fsm.Autopilot
+	SetAutopilot(ctx context.Context, a fsm.Autopilot) error
+	// CreateJoinToken makes a token for a node to come; a ttl of 0 is the default.
+	CreateJoinToken(ctx context.Context, nodeID string, ttl time.Duration) (JoinToken, error)
+	// HasState reports whether this node belongs to a cluster; AskToJoin names a peer address at which a
+	// node that does not may ask to be let in.
+	HasState() bool
+	AskToJoin(peerAddr string)
 	// Snapshot opens a snapshot of this node's state.
 	Snapshot() (SnapshotMeta, io.ReadCloser, error)
 }
@@ -48,6 +62,12 @@ type Membership interface {
 type Node interface {
 	Leadership
 	Membership
+}
+
+// JoinToken lets a node be a member, once.
+type JoinToken struct {
+	NodeID, Token string
+	Expires       lease.Time
 }
 
 // Members is the replicated membership; Index is where it was last changed.

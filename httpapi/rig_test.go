@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/client"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/command"
 	"github.com/leasehold/leasehold/httpapi"
@@ -38,6 +39,9 @@ type node struct {
 	peers     map[string]*peerListener
 	stepped   int
 	removed   []string
+	autopilot fsm.Autopilot
+	asks      []string
+	lost      bool // it has no state
 	onReading func()
 }
 
@@ -90,6 +94,53 @@ func (n *node) RemovePeer(_ context.Context, id string) error {
 	n.change(func(n *node) { n.removed = append(n.removed, id) })
 	return nil
 }
+
+func (n *node) HAStatus(context.Context) ([]client.HANode, error) {
+	echo := time.Unix(1700000000, 0).UTC()
+	return []client.HANode{
+		{Hostname: "n1", NodeID: "n1", APIAddress: "http://n1:8200", ClusterAddress: "127.0.0.1:8211", ActiveNode: true, Version: "1.2.3",
+			Role: "leader", Answered: true, Term: 3, AppliedIndex: 9, LastContact: "0s"},
+		{Hostname: "n2", NodeID: "n2", APIAddress: "http://n2:8200", ClusterAddress: "127.0.0.1:8221", LastEcho: &echo, EchoMillis: 1,
+			Version: "1.2.3", Role: "non-voter", Answered: true, Term: 3, AppliedIndex: 7, Lag: 2, LastContact: "20ms"},
+	}, nil
+}
+
+func (n *node) Autopilot() (client.AutopilotState, error) {
+	return client.AutopilotState{Healthy: true, FailureTolerance: 1, Leader: "n1", Voters: []string{"n1"}, NonVoters: []string{},
+		Servers: map[string]client.AutopilotServer{"n1": {ID: "n1", Name: "n1", Healthy: true, Status: "leader", LastContact: "0s",
+			NodeStatus: "alive", NodeType: "voter", StableSince: time.Unix(1700000000, 0).UTC()}}}, nil
+}
+
+func (n *node) AutopilotSettings() fsm.Autopilot {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.autopilot.Set {
+		return n.autopilot
+	}
+	return fsm.Autopilot{DeadServerLastContact: 24 * time.Hour, LastContact: 2 * time.Second, MaxTrailingLogs: 250, MinQuorum: 3,
+		Stabilization: 10 * time.Second}
+}
+
+func (n *node) SetAutopilot(_ context.Context, a fsm.Autopilot) error {
+	a.Set = true
+	n.change(func(n *node) { n.autopilot = a })
+	return nil
+}
+
+func (n *node) CreateJoinToken(_ context.Context, id string, ttl time.Duration) (httpapi.JoinToken, error) {
+	if ttl == 0 {
+		ttl = 10 * time.Minute
+	}
+	return httpapi.JoinToken{NodeID: id, Token: "join.secret", Expires: n.Now().Add(ttl)}, nil
+}
+
+func (n *node) HasState() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.lost
+}
+
+func (n *node) AskToJoin(addr string) { n.change(func(n *node) { n.asks = append(n.asks, addr) }) }
 
 func (n *node) StepDown(context.Context) error {
 	n.change(func(n *node) { n.stepped++ })

@@ -28,6 +28,12 @@ var clusterRoutes = []route{
 	{verbs: write, path: "sys/step-down", where: onLeader, access: sudo, handler: (*Server).stepDown, help: "Makes the leader hand over to another node."},
 	{verbs: read, path: "sys/storage/raft/configuration", handler: (*Server).raftConfiguration, help: "Lists the members of the cluster."},
 	{verbs: write, path: "sys/storage/raft/remove-peer", where: onLeader, handler: (*Server).removePeer, slow: true, help: "Takes a member out of the cluster: server_id."},
+	{verbs: read, path: "sys/ha-status", where: onLeader, handler: (*Server).haStatus, help: "How each member is: role, term, applied index, lag, last contact, version."},
+	{verbs: read, path: "sys/storage/raft/autopilot/configuration", handler: (*Server).readAutopilot, help: "How the leader cares for the members."},
+	{verbs: write, path: "sys/storage/raft/autopilot/configuration", where: onLeader, handler: (*Server).writeAutopilot, help: "Changes how the leader cares for the members: cleanup_dead_servers, min_quorum and others."},
+	{verbs: read, path: "sys/storage/raft/autopilot/state", where: onLeader, handler: (*Server).autopilotState, help: "Which members are healthy, and how many may fail."},
+	{verbs: write, path: "sys/storage/raft/join-token", where: onLeader, access: sudo, handler: (*Server).createJoinToken, help: "Makes a token with which one node may join, once: node_id, ttl."},
+	{verbs: write, path: "sys/storage/raft/join", where: thisNode, access: open, handler: (*Server).joinCluster, help: "Tells this node, which belongs to no cluster, of one to join: leader_api_addr."},
 	{verbs: read, path: "sys/storage/raft/snapshot", access: sudo, handler: (*Server).snapshot, slow: true, help: "A snapshot of the whole state, as a gzipped tar archive."},
 	{verbs: read, path: "sys/internal/state-hash", where: thisNode, access: sudo, handler: (*Server).stateHash, help: "What this very node has applied, and the hash of its state."},
 }

@@ -18,6 +18,9 @@ type Config struct {
 	BootstrapExpect        int
 	BootstrapRootToken     string
 	BootstrapRootTokenFile string
+	JoinToken              string
+	JoinTokenFile          string
+	RequireJoinToken       string // "true", "false"; "": unless other nodes are on this machine
 	MaxClockSkew           time.Duration
 	ForwardHold            time.Duration
 	IntentDeadline         time.Duration
@@ -64,6 +67,9 @@ var settings = []setting{
 	{"bootstrap_expect", func(c *Config) any { return &c.BootstrapExpect }, "how many new nodes make a new cluster; 0: join an existing one"},
 	{"bootstrap_root_token", func(c *Config) any { return &c.BootstrapRootToken }, "root token of a new cluster, which then initialises by itself"},
 	{"bootstrap_root_token_file", func(c *Config) any { return &c.BootstrapRootTokenFile }, "file that holds bootstrap_root_token"},
+	{"join_token", func(c *Config) any { return &c.JoinToken }, "what this node presents when it asks a cluster to be let in"},
+	{"join_token_file", func(c *Config) any { return &c.JoinTokenFile }, "file that holds join_token, read at each attempt; it may come later"},
+	{"require_join_token", func(c *Config) any { return &c.RequireJoinToken }, "true: new nodes are let in with a join token alone; default: true unless listener.cluster_address is loopback"},
 	{"max_clock_skew", func(c *Config) any { return &c.MaxClockSkew }, "how far apart the nodes' clocks may be and still agree"},
 	{"forward_hold", func(c *Config) any { return &c.ForwardHold }, "how long a request waits for a leader"},
 	{"intent_deadline", func(c *Config) any { return &c.IntentDeadline }, "after it the leader destroys what may have come of an issue that was never completed"},

@@ -84,6 +84,12 @@ func (c *checker) founding() {
 	case n > 1 && c.Gossip.Address == "":
 		c.fault("gossip.address", "is empty, but %d nodes find each other by gossip: set an address, such as \"127.0.0.1:8301\"", n)
 	}
+	if c.JoinToken != "" && c.JoinTokenFile != "" {
+		c.fault("join_token", "is set beside join_token_file: keep one of them")
+	}
+	if r := c.RequireJoinToken; r != "" && r != "true" && r != "false" {
+		c.fault("require_join_token", "%q is neither true nor false", r)
+	}
 	if c.BootstrapRootToken != "" && c.BootstrapRootTokenFile != "" {
 		c.fault("bootstrap_root_token", "is set beside bootstrap_root_token_file: keep one of them")
 	}

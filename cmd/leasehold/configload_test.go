@@ -17,6 +17,8 @@ api_addr = "https://n1.test:443"
 cluster_addr = "n1.test:8201"
 bootstrap_expect = 3
 bootstrap_root_token = "t"
+join_token = "j"
+require_join_token = false
 max_clock_skew = "3s"
 forward_hold = 2
 intent_deadline = "1m30s"
@@ -57,7 +59,7 @@ seal "static" {
 
 const everyJSON = `{
   "node_id": "h1", "cluster_name": "blue", "api_addr": "https://n1.test:443", "cluster_addr": "n1.test:8201",
-  "bootstrap_expect": 3, "bootstrap_root_token": "t", "max_clock_skew": "3s",
+  "bootstrap_expect": 3, "bootstrap_root_token": "t", "join_token": "j", "require_join_token": false, "max_clock_skew": "3s",
   "forward_hold": 2, "intent_deadline": "90s", "log_level": "warn", "log_format": "json",
   "listener": {"tcp": {"address": "0.0.0.0:1", "cluster_address": "0.0.0.0:2", "tls_cert_file": "/t/api.pem",
     "tls_key_file": "/t/api-key.pem", "tls_client_ca_file": "/t/clients.pem"}},
@@ -74,7 +76,7 @@ const everyJSON = `{
 func every() Config {
 	c := Config{
 		NodeID: "h1", ClusterName: "blue", APIAddr: "https://n1.test:443", ClusterAddr: "n1.test:8201", BootstrapExpect: 3,
-		BootstrapRootToken: "t", MaxClockSkew: 3 * time.Second, ForwardHold: 2 * time.Second,
+		BootstrapRootToken: "t", JoinToken: "j", RequireJoinToken: "false", MaxClockSkew: 3 * time.Second, ForwardHold: 2 * time.Second,
 		IntentDeadline: 90 * time.Second,
 		LogLevel:       "warn", LogFormat: "json",
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type node struct {
 	state     *fsm.State
 	cluster   *cluster.Node
 	lessor    *lessor.Lessor
+	hasher    atomic.Pointer[lessor.Lessor] // lessor, for the cluster, which is opened before
 	api       *httpapi.Server
 	listener  net.Listener
 	backends  backend.Registry
@@ -75,6 +77,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	if n.certs.peers != nil {
 		clusterConfig.Credentials = n.certs.peers
 	}
+	clusterConfig.HashJoinToken = n.hashJoinToken
 	if n.cluster, err = cluster.Open(clusterConfig); err != nil {
 		n.listener.Close()
 		return nil, openError(c, err)
@@ -85,6 +88,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 		SealKey: key, Log: log.With("component", "lessor"), DevMode: c.Dev,
 		IntentDeadline: c.IntentDeadline,
 	})
+	n.hasher.Store(n.lessor)
 	if err := n.checkKey(); err != nil {
 		n.listener.Close()
 		return nil, errors.Join(err, n.cluster.Close())
@@ -229,6 +233,7 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 		LeaderLeaseTimeout: c.Storage.LeaderLeaseTimeout, CommitTimeout: c.Storage.CommitTimeout,
 		SnapshotInterval: c.Storage.SnapshotInterval, SnapshotThreshold: uint64(c.Storage.SnapshotThreshold),
 		TrailingLogs: uint64(c.Storage.TrailingLogs), MaxClockSkew: c.MaxClockSkew, ForwardHold: c.ForwardHold,
+		RequireJoinToken: c.joinTokenRequired(), JoinToken: joinToken(c),
 		Fatal: fail, Now: time.Now, Wall: wall, Log: log, State: state,
 	}
 	if !c.Dev {
@@ -244,26 +249,4 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 		}
 	}
 	return conf, nil
-}
-
-// apiNode is the cluster's node in httpapi's words.
-type apiNode struct{ *cluster.Node }
-
-// Members implements httpapi.Membership.
-func (n apiNode) Members() (httpapi.Members, error) {
-	conf, err := n.Configuration()
-	if err != nil {
-		return httpapi.Members{}, err
-	}
-	members := httpapi.Members{Index: conf.Index}
-	for _, s := range conf.Servers {
-		members.Servers = append(members.Servers, httpapi.Member{ID: s.ID, Address: s.Address, Voter: s.Voter, Leader: s.Leader})
-	}
-	return members, nil
-}
-
-// Snapshot implements httpapi.Membership.
-func (n apiNode) Snapshot() (httpapi.SnapshotMeta, io.ReadCloser, error) {
-	meta, body, err := n.Node.Snapshot()
-	return httpapi.SnapshotMeta{ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: meta.Size}, body, err
 }

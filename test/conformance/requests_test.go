@@ -90,6 +90,12 @@ var stock = []row{
 	// TestRemovePeer removes one that is there.
 	{command: "operator raft remove-peer X", requests: []sent{{"PUT", "sys/storage/raft/remove-peer", `{"server_id":"no-such-node"}`, 404, "errors:l"}}},
 	{command: "operator raft snapshot save", requests: []sent{{"GET", "sys/storage/raft/snapshot", "", 200, ""}}},
+	{command: "operator raft join", nobody: true, requests: []sent{{"POST", "sys/storage/raft/join", `{"auto_join":"","auto_join_scheme":"","auto_join_port":0,"leader_api_addr":"http://127.0.0.1:1","leader_ca_cert":"","leader_client_cert":"","leader_client_key":"","leader_tls_servername":"","retry":false,"non_voter":false}`, 200, "joined:b"}}},
+	{command: "operator raft autopilot", requests: []sent{
+		{"GET", "sys/storage/raft/autopilot/configuration", "", 200, "data.cleanup_dead_servers:b data.dead_server_last_contact_threshold:s data.last_contact_threshold:s data.max_trailing_logs:n data.min_quorum:n data.server_stabilization_time:s"},
+		{"POST", "sys/storage/raft/autopilot/configuration", `{"cleanup_dead_servers":false,"max_trailing_logs":250}`, 204, ""},
+		{"GET", "sys/storage/raft/autopilot/state", "", 200, "data.healthy:b data.failure_tolerance:n data.leader:s data.voters:l data.servers:m"}}},
+	{command: "operator members", requests: []sent{{"GET", "sys/ha-status", "", 200, "nodes:l data.nodes:l"}}},
 	// "operator step-down" is in TestStepDown.
 	{command: "operator init -status", requests: []sent{{"GET", "sys/init", "", 200, "initialized:b"}}},
 	{command: "kv get, its first request", requests: []sent{{"GET", "sys/internal/ui/mounts/MOUNT/a", "", 200, "data.path:s data.type:s"}, {"GET", "sys/internal/ui/mounts/no/such", "", 403, "errors:l"}}},
@@ -129,8 +135,6 @@ var stock = []row{
 	{command: "secrets move", issue: "remount"},
 	{command: "audit list, enable, disable", issue: "audit"},
 	{command: "operator raft snapshot restore", issue: "restore"},
-	{command: "operator raft join, autopilot", issue: "the deployment"},
-	{command: "operator members", issue: "the deployment"},
 	{command: "operator seal, unseal", issue: "nothing: there is no unsealing, a node has its key or does not start"},
 	{command: "operator key-status", issue: "rotation of keys"},
 }

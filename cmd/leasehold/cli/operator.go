@@ -17,7 +17,7 @@ func operatorCommand(a *app) *cobra.Command {
 		`Works with the members of the cluster and with what they hold together.`,
 		`  leasehold operator raft list-peers
   leasehold operator raft snapshot save backup.snap`,
-		raftListPeersCommand(a), raftRemovePeerCommand(a),
+		raftListPeersCommand(a), raftRemovePeerCommand(a), raftJoinTokenCommand(a), raftJoinCommand(a), raftAutopilotCommand(a),
 		newGroup("snapshot", "Save the cluster's state", `Saves the whole state of the cluster to a file.`,
 			`  leasehold operator raft snapshot save backup.snap`, snapshotSaveCommand(a)))
 	return newGroup("operator", "Initialize and run a cluster",
@@ -25,7 +25,7 @@ func operatorCommand(a *app) *cobra.Command {
 		`  leasehold operator init
   leasehold operator raft list-peers
   leasehold operator step-down`,
-		operatorInitCommand(a), stepDownCommand(a), raft)
+		operatorInitCommand(a), operatorMembersCommand(a), stepDownCommand(a), raft)
 }
 
 // keyFlags share and recover unseal keys, of which there are none here.
@@ -156,8 +156,8 @@ func raftRemovePeerCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove-peer NODE",
 		Short: "Take a node out of the cluster",
-		Long: `Takes a node out of the cluster, by its name as list-peers shows it. Stop the node first, and do
-not start it again with its old data.`,
+		Long: `Takes a node out of the cluster for good, by its name as list-peers shows it. The node stops and
+says so, and does not come back with its old data: empty its data directory to let it join again.`,
 		Example: `  leasehold operator raft remove-peer n3`,
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
