@@ -144,6 +144,9 @@ func (n *Node) openRaft() error {
 		Logger:          logger.Named("net"),
 	})}
 	rc := n.cfg.raftConfig(logger)
+	if err := n.recoverPeers(rc); err != nil {
+		return err
+	}
 	state, err := raft.HasExistingState(n.stores.Log, n.stores.Stable, n.stores.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)

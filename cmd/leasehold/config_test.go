@@ -58,6 +58,8 @@ func TestEveryFault(t *testing.T) {
 		{"too many", func(c *Config) { c.BootstrapExpect = 8; c.Gossip.Address = "127.0.0.1:1" }, "bootstrap_expect 8 is out of range", "best 3 or 5"},
 		{"negative", func(c *Config) { c.BootstrapExpect = -1 }, "bootstrap_expect -1 is out of range", "1 to 7 voters"},
 		{"three without gossip", func(c *Config) { c.BootstrapExpect = 3 }, "gossip.address is empty, but 3 nodes", `"127.0.0.1:8301"`},
+		{"two join tokens", func(c *Config) { c.JoinToken, c.JoinTokenFile = "a", "b" }, "join_token is set beside", "keep one"},
+		{"join tokens perhaps", func(c *Config) { c.RequireJoinToken = "maybe" }, "require_join_token", "neither true nor false"},
 		{"two root tokens", func(c *Config) { c.BootstrapRootToken, c.BootstrapRootTokenFile = "a", "b" }, "bootstrap_root_token is set beside", "keep one"},
 		{"no address", func(c *Config) { c.Listener.Address = "8200" }, `listener.address "8200" is no address`, "write host:port"},
 		{"no port", func(c *Config) { c.Listener.ClusterAddress = "127.0.0.1:raft" }, `listener.cluster_address "127.0.0.1:raft" is no address`, "host:port"},

@@ -97,6 +97,7 @@ func TestSourcesSayTheSame(t *testing.T) {
 		"LEASEHOLD_LISTENER__TLS_CLIENT_CA_FILE=/t/clients.pem", "LEASEHOLD_CLUSTER_TLS__CA_FILE=/t/ca.pem",
 		"LEASEHOLD_CLUSTER_TLS__CERT_FILE=/t/n1.pem", "LEASEHOLD_CLUSTER_TLS__KEY_FILE=/t/n1-key.pem",
 		"LEASEHOLD_MAX_CLOCK_SKEW=3s", "LEASEHOLD_FORWARD_HOLD=2", "LEASEHOLD_INTENT_DEADLINE=90",
+		"LEASEHOLD_JOIN_TOKEN=j", "LEASEHOLD_REQUIRE_JOIN_TOKEN=false",
 		"LEASEHOLD_LOG_LEVEL=warn", "LEASEHOLD_LOG_FORMAT=json", "LEASEHOLD_LISTENER__ADDRESS=0.0.0.0:1",
 		"LEASEHOLD_LISTENER__CLUSTER_ADDRESS=0.0.0.0:2", "LEASEHOLD_STORAGE__PATH=/data",
 		"LEASEHOLD_STORAGE__HEARTBEAT_TIMEOUT=600ms", "LEASEHOLD_STORAGE__ELECTION_TIMEOUT=700ms",
@@ -114,7 +115,7 @@ func TestSourcesSayTheSame(t *testing.T) {
 			}
 		}
 	}
-	if got, want := len(flags), len(settings)-1; got != want { // all but bootstrap_root_token_file, which excludes its sibling
+	if got, want := len(flags), len(settings)-2; got != want { // all but the two files that exclude their siblings
 		t.Fatalf("settings that the test names: got %d, want %d", got, want)
 	}
 	for name, source := range map[string]struct {
