@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,9 +55,44 @@ func (n *Node) SetAutopilot(ctx context.Context, a fsm.Autopilot) error {
 	return err
 }
 
+// AutopilotState is what autopilot found of the members.
+type AutopilotState struct {
+	Healthy          bool
+	FailureTolerance int // voters that may fail
+	Leader           string
+	Servers          []AutopilotServer // by ID
+}
+
+// AutopilotServer is what autopilot found of one member.
+type AutopilotServer struct {
+	ID, Address, NodeStatus, NodeType, Role, Version string
+	Healthy                                          bool
+	StableSince                                      time.Time
+	LastContact                                      time.Duration // negative: it did not answer
+	LastTerm, LastIndex                              uint64
+}
+
 // AutopilotState is what autopilot found when it last looked, a few seconds ago at most. It is the
 // leader's.
-func (n *Node) AutopilotState() (*autopilot.State, error) {
+func (n *Node) AutopilotState() (AutopilotState, error) {
+	found, err := n.autopilotState()
+	if err != nil {
+		return AutopilotState{}, err
+	}
+	state := AutopilotState{Healthy: found.Healthy, FailureTolerance: found.FailureTolerance, Leader: string(found.Leader)}
+	for id, s := range found.Servers {
+		state.Servers = append(state.Servers, AutopilotServer{
+			ID: string(id), Address: string(s.Server.Address), NodeStatus: string(s.Server.NodeStatus),
+			NodeType: string(s.Server.NodeType), Role: string(s.State), Version: s.Server.Version,
+			Healthy: s.Health.Healthy, StableSince: s.Health.StableSince,
+			LastContact: s.Stats.LastContact, LastTerm: s.Stats.LastTerm, LastIndex: s.Stats.LastIndex,
+		})
+	}
+	slices.SortFunc(state.Servers, func(a, b AutopilotServer) int { return strings.Compare(a.ID, b.ID) })
+	return state, nil
+}
+
+func (n *Node) autopilotState() (*autopilot.State, error) {
 	view := n.pilot.Load()
 	if view == nil || !n.Ready() {
 		return nil, errNotLeader

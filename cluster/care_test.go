@@ -112,7 +112,7 @@ func TestAutopilotState(t *testing.T) {
 	id := others(c, leader.ID())[0]
 	c.Wait("a healthy state", func() bool {
 		state, err := c.WaitLeader().AutopilotState()
-		return err == nil && state.Healthy && state.FailureTolerance == 1 && len(state.Voters) == 3
+		return err == nil && state.Healthy && state.FailureTolerance == 1 && len(state.Servers) == 3
 	})
 	c.Kill(id)
 	c.Wait("an unhealthy state", func() bool {

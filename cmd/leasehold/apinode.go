@@ -6,12 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/raft"
-	autopilot "github.com/hashicorp/raft-autopilot"
 
 	"github.com/leasehold/leasehold/client"
 	"github.com/leasehold/leasehold/cluster"
@@ -81,34 +77,26 @@ func (n apiNode) Autopilot() (client.AutopilotState, error) {
 	}
 	state := client.AutopilotState{
 		FailureTolerance: found.FailureTolerance, OptimisticFailureTolerance: found.FailureTolerance, Healthy: found.Healthy,
-		Leader: string(found.Leader), Voters: names(found.Voters), NonVoters: []string{},
+		Leader: found.Leader, Voters: []string{}, NonVoters: []string{},
 		Servers: make(map[string]client.AutopilotServer, len(found.Servers)),
 	}
-	for id, s := range found.Servers {
-		if s.State == autopilot.RaftNonVoter {
-			state.NonVoters = append(state.NonVoters, string(id))
+	for _, s := range found.Servers {
+		if s.Role == cluster.RoleNonVoter {
+			state.NonVoters = append(state.NonVoters, s.ID)
+		} else {
+			state.Voters = append(state.Voters, s.ID)
 		}
 		shown := client.AutopilotServer{
-			ID: string(id), Name: s.Server.Name, Address: string(s.Server.Address), NodeStatus: string(s.Server.NodeStatus),
-			NodeType: string(s.Server.NodeType), Status: string(s.State), Version: s.Server.Version, Healthy: s.Health.Healthy,
-			StableSince: s.Health.StableSince.UTC(), LastContact: never, LastIndex: s.Stats.LastIndex, LastTerm: s.Stats.LastTerm,
+			ID: s.ID, Name: s.ID, Address: s.Address, NodeStatus: s.NodeStatus, NodeType: s.NodeType, Status: s.Role,
+			Version: s.Version, Healthy: s.Healthy, StableSince: s.StableSince.UTC(), LastContact: never,
+			LastIndex: s.LastIndex, LastTerm: s.LastTerm,
 		}
-		if s.Stats.LastContact >= 0 {
-			shown.LastContact = s.Stats.LastContact.String()
+		if s.LastContact >= 0 {
+			shown.LastContact = s.LastContact.String()
 		}
-		state.Servers[string(id)] = shown
+		state.Servers[s.ID] = shown
 	}
-	slices.Sort(state.NonVoters)
 	return state, nil
-}
-
-func names(ids []raft.ServerID) []string {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = string(id)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // CreateJoinToken implements httpapi.Membership.
