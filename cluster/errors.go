@@ -14,6 +14,7 @@ var (
 	errNotReady  = &lease.Error{Code: lease.Unavailable, Message: "the leader is not ready yet"}
 	errNoLeader  = &lease.Error{Code: lease.Unavailable, Message: "the cluster has no leader"}
 	errQueueFull = &lease.Error{Code: lease.Unavailable, Message: "too many writes are waiting"}
+	errDiskFull  = &lease.Error{Code: lease.Unavailable, Message: "the leader's disk is full: make space below its storage.path"}
 	errClosed    = &lease.Error{Code: lease.Unavailable, Message: "this node is shutting down"}
 	errLagging   = &lease.Error{Code: lease.Unavailable, Message: "this node is too far behind the leader"}
 )

@@ -83,6 +83,7 @@ func Open(cfg Config) (*Node, error) {
 	n.start(n.tell)
 	n.start(n.keepMembership)
 	n.start(n.compact)
+	n.start(n.keepBallast)
 	return n, nil
 }
 
@@ -286,6 +287,9 @@ func (n *Node) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
 			return fsm.Result{}, errNotReady
 		}
 		return fsm.Result{}, errNotLeader
+	}
+	if n.stores.ballast.short() {
+		return fsm.Result{}, errDiskFull
 	}
 	return n.proposer.propose(ctx, cmd)
 }

@@ -30,6 +30,8 @@ type Stores struct {
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
 	Close     func() error // may be nil
+
+	ballast *ballast // nil: nothing is on disk
 }
 
 // MemoryStores returns stores that last as long as the process.
@@ -66,7 +68,8 @@ func DiskStores(dir string, log *slog.Logger) (*Stores, error) {
 		bolt.Close()
 		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
 	}
-	return &Stores{Log: bolt, Stable: bolt, Snapshots: snapshots, Close: bolt.Close}, nil
+	store := &roomyStore{BoltStore: bolt, ballast: newBallast(dir, ballastSize, log)}
+	return &Stores{Log: store, Stable: store, Snapshots: snapshots, Close: bolt.Close, ballast: store.ballast}, nil
 }
 
 // openStores opens what cfg asks for and puts the disk watch, the cache and the mending of
