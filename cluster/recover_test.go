@@ -89,7 +89,7 @@ func TestPeersRecoveryRefusesWhatItCannotUse(t *testing.T) {
 	for text, want := range map[string]string{
 		`not json`: "cannot be used",
 		`[]`:       "cannot be used",
-		`[{"id": "n9", "address": "127.0.0.1:1"}]`:                             "does not name this node",
+		`[{"id": "n9", "address": "127.0.0.1:1"}]`:                              "does not name this node",
 		fmt.Sprintf(`[{"id":%q,"address":"127.0.0.1:1","non_voter":true}]`, id): "cannot be used",
 	} {
 		file := writePeers(t, dirs[id], text)
