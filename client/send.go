@@ -27,7 +27,8 @@ type request struct {
 	header http.Header
 
 	// any accepts every status as an answer; no status is then worth repeating either.
-	any bool
+	any    bool
+	stream io.Reader // a body that is sent as it comes, once; nil: body
 }
 
 // answer is a whole answer.
@@ -130,12 +131,19 @@ func (c *Client) send(ctx context.Context, r request, target *url.URL, body []by
 	if target.Scheme == "https" && next.Scheme != "https" {
 		return nil, fmt.Errorf("%s %s: redirected from https to %s, which would show the token: refused", r.method, target, next)
 	}
+	if r.stream != nil {
+		return nil, fmt.Errorf("%s %s: redirected to %s, and what was sent cannot be sent again: ask there", r.method, target, next)
+	}
 	return c.once(ctx, r, next, body)
 }
 
 // once sends r to target and follows nothing.
 func (c *Client) once(ctx context.Context, r request, target *url.URL, body []byte) (*http.Response, error) {
-	outgoing, err := http.NewRequestWithContext(ctx, r.method, target.String(), bytes.NewReader(body))
+	content := io.Reader(bytes.NewReader(body))
+	if r.stream != nil {
+		content = io.NopCloser(r.stream)
+	}
+	outgoing, err := http.NewRequestWithContext(ctx, r.method, target.String(), content)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.method, target, err)
 	}

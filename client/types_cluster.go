@@ -122,6 +122,7 @@ type Leader struct {
 	PerfStandbyLastWAL   uint64    `json:"performance_standby_last_remote_wal"`
 	RaftCommittedIndex   uint64    `json:"raft_committed_index"`
 	RaftAppliedIndex     uint64    `json:"raft_applied_index"`
+	Hold                 *Hold     `json:"hold,omitempty"` // nothing is destroyed since a snapshot was restored
 }
 
 // Health is the bare answer of sys/health.
@@ -136,6 +137,7 @@ type Health struct {
 	Version                    string `json:"version"`
 	ClusterName                string `json:"cluster_name,omitempty"`
 	ClusterID                  string `json:"cluster_id,omitempty"`
+	Hold                       *Hold  `json:"hold,omitempty"` // nothing is destroyed since a snapshot was restored
 }
 
 // RaftConfiguration lists the members of the cluster.
@@ -163,4 +165,22 @@ type RaftServer struct {
 type StateHash struct {
 	AppliedIndex uint64 `json:"applied_index"`
 	Hash         string `json:"hash"`
+}
+
+// Hold says why nothing is destroyed: a snapshot was restored, and what was renewed after it was taken looks
+// expired.
+type Hold struct {
+	Reason        string    `json:"reason"`
+	Since         time.Time `json:"since"`
+	Restore       string    `json:"restore"`        // ID
+	SnapshotIndex uint64    `json:"snapshot_index"` // raft index that the snapshot stood at
+	SnapshotTime  time.Time `json:"snapshot_time"`  // what time it was then
+	// FormerCluster is the cluster that the snapshot replaced, if that was not the one that made it.
+	FormerCluster string `json:"former_cluster_id,omitempty"`
+}
+
+// HoldStatus says whether the cluster is held.
+type HoldStatus struct {
+	Held bool  `json:"held"`
+	Hold *Hold `json:"hold"`
 }

@@ -94,6 +94,9 @@ func (n *Node) startLeading(ctx context.Context) func() {
 func (n *Node) lead(ctx context.Context) {
 	for {
 		err := n.serve(ctx)
+		if n.restoreTaken(ctx) {
+			continue
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -170,6 +173,9 @@ func (n *Node) barrier(ctx context.Context) error {
 func (n *Node) takeOver(ctx context.Context, term uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, takeoverLimit)
 	defer cancel()
+	if err := n.nameLineage(ctx); err != nil {
+		return err
+	}
 	if _, err := n.proposer.propose(ctx, &command.Epoch{Term: term, Leader: n.cfg.NodeID}); err != nil {
 		return fmt.Errorf("open epoch %d: %w", term, err)
 	}
@@ -199,6 +205,7 @@ func (n *Node) runDuties(ctx context.Context) error {
 	run(n.checkClock)
 	run(n.reconcile)
 	run(n.raiseFeatureLevel)
+	run(n.takeRestores)
 	started := 0
 	for ctx.Err() == nil {
 		more, changed := n.duties.from(started)

@@ -44,6 +44,8 @@ type Node struct {
 
 	term        atomic.Pointer[leadership] // nil unless ready
 	duties      dutyList
+	restores    chan *restoreOrder
+	restoring   atomic.Pointer[restoreOrder] // taken, to be done when the duties have ended
 	leaderReads rounds
 	localReads  rounds
 	member      memberState
@@ -67,6 +69,7 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Log.With("component", "cluster"), clock: newLogClock(cfg.Now)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.duties.init(cfg.Duties)
+	n.restores = make(chan *restoreOrder)
 	n.leaderReads.run = n.confirmRound
 	n.localReads.run = n.askLeaderRound
 	n.secure = newSecure(cfg)
@@ -271,8 +274,11 @@ func (n *Node) stopRaft() error {
 
 // awaitDrained waits a little for raft to answer for what it was given, since it leaves some
 // futures unanswered when it is shut down.
-func (n *Node) awaitDrained() {
-	deadline := n.cfg.Now().Add(min(drainLimit, n.cfg.StopLimit))
+func (n *Node) awaitDrained() { n.awaitIdle(min(drainLimit, n.cfg.StopLimit)) }
+
+// awaitIdle waits until raft has answered for what it was given, or the limit is over.
+func (n *Node) awaitIdle(limit time.Duration) {
+	deadline := n.cfg.Now().Add(limit)
 	for n.proposer.outstanding() > 0 && n.cfg.Now().Before(deadline) {
 		time.Sleep(drainPause)
 	}

@@ -21,6 +21,7 @@
 //     lease that is irrevocable already. The state knows whether a breaker is open (lease.Mount.Down), so
 //     that the next leader begins with a probe.
 //   - Of a frozen mount nothing is claimed until it is thawed or the freeze ends.
+//   - While the state is held after a restore nothing at all is ended, swept or claimed (S23).
 //   - Clients come first: at most one batch of expiries is under way, and all batches are bounded.
 //   - When its context ends nothing more is proposed, calls are cancelled, and Run returns once
 //     every worker has (S24).

@@ -61,6 +61,10 @@ type Todo struct {
 // fsm.State.Read. Its cost is bounded, however much is due.
 func Plan(now lease.Time, v *fsm.View, busy *Busy) Todo {
 	todo := Todo{ExpireTurn: busy.ExpireTurn, ClaimTurn: busy.ClaimTurn}
+	todo.Tick = !busy.Ticking && v.Undrained(now)
+	if v.Hold() != nil {
+		return todo // S23; releasing it wakes the loop
+	}
 	todo.Wake = v.NextDue()
 	if mounts := v.EndedMounts(now); !busy.Expiring && len(mounts) > 0 {
 		planExpire(&todo, now, v, inTurn(mounts, busy.ExpireTurn))
@@ -69,7 +73,6 @@ func Plan(now lease.Time, v *fsm.View, busy *Busy) Todo {
 		planClaims(&todo, now, v, busy, inTurn(mounts, busy.ClaimTurn))
 	}
 	todo.Sweeps = planSweeps(v, busy)
-	todo.Tick = !busy.Ticking && v.Undrained(now)
 	planTargets(&todo, now, v, busy)
 	return todo
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Apply executes one committed entry and returns a Result per command, in order. An error means
-// that this node is too old for the entry and must stop: to skip it would fork the state (S19).
+// that this node is too old for the entry, or that its state is not the cluster's, and must stop: to
+// go on would fork the state (S19).
 // Bytes that no version writes are the same recorded no-op on every node.
 func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 	now, cmds, err := decodeEntry(entry)
@@ -20,6 +21,10 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 
 	s.mu.Lock()
 	c := s.core
+	if err := c.checkLineage(cmds); err != nil {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
 	c.index = max(c.index, index)
 	var results []Result
 	if malformed {
@@ -52,7 +57,7 @@ func (c *core) apply(r *Result, cmd Command) {
 		c.applyInit(r, m)
 	case *command.Epoch:
 		c.applyEpoch(r, m)
-	case *command.Tick:
+	case *command.Tick, *command.Lineage: // Apply has checked it
 	case *command.SetFeatureLevel:
 		c.level = max(c.level, m.Level)
 	case *command.PutNode:
@@ -87,6 +92,8 @@ func (c *core) apply(r *Result, cmd Command) {
 // applyRest is the part of apply that is not about single leases.
 func (c *core) applyRest(r *Result, cmd Command) {
 	switch m := cmd.(type) {
+	case *command.ReleaseHold:
+		c.applyReleaseHold(r, m)
 	case *command.OpenJob:
 		c.applyOpenJob(r, m)
 	case *command.OpenTidy:

@@ -58,8 +58,7 @@ func (c *core) applyRetryRevocations(r *Result, m *command.RetryRevocations) {
 
 // applyExpire ends what is due, unless it was renewed since its author looked: the generation says.
 func (c *core) applyExpire(r *Result, m *command.Expire) {
-	if m.Epoch != c.epoch {
-		r.Err = lease.ErrStaleEpoch
+	if r.Err = c.mayEnd(m.Epoch); r.Err != nil {
 		return
 	}
 	for _, ref := range m.Leases {
@@ -124,8 +123,7 @@ func (c *core) tryAgain(rec *record, job uint64, force bool) {
 // applyClaim takes due leases for one attempt each, but none of a frozen mount. The claim's number is the fencing index that
 // goes to the target and that outcomes must name (S14).
 func (c *core) applyClaim(r *Result, m *command.Claim) {
-	if m.Epoch != c.epoch {
-		r.Err = lease.ErrStaleEpoch
+	if r.Err = c.mayEnd(m.Epoch); r.Err != nil {
 		return
 	}
 	for _, id := range m.Ids {

@@ -62,6 +62,8 @@ var commandTypes = map[byte]func() Command{
 	57: func() Command { return new(command.SetAutopilot) },
 	58: func() Command { return new(command.PutJoinToken) },
 	59: func() Command { return new(command.UseJoinToken) },
+	60: func() Command { return new(command.ReleaseHold) },
+	61: func() Command { return new(command.Lineage) },
 }
 
 // commandNumbers is the inverse of commandTypes.

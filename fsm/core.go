@@ -65,6 +65,8 @@ type core struct {
 	now               lease.Time
 	level             uint32
 	malformed         uint64
+	hold              *Hold  // nil: none. Immutable
+	lineage           string // ID of the restore that the state descends from, "" if it is none
 	cluster           Cluster
 	tree              *leaseTree                      // by (namespace, ID)
 	tokens            btree.Map[string, *lease.Token] // by hash

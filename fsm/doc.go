@@ -34,6 +34,13 @@
 // leases end as always and no attempt at their targets is made: none can be claimed, and none is due.
 // Whether a target is down is what the leader reports; it only shows, and stops nothing.
 //
+// # Restores
+//
+// An operator's restore replaces the state by one that Rebase has prepared: time, the count of commands
+// and the members' records never go back, and nothing ends while Hold stands, neither by the clock nor by a
+// sweep nor at a target. What is dead stays dead to its holders. Each restore has an ID, the lineage of all
+// that follows; a leader begins by naming its own, and a node whose state is of another one stops.
+//
 // # Concurrency
 //
 // Apply, Restore, Advance and Snapshot are called by one goroutine. Read may be called by any number

@@ -11,6 +11,8 @@ const FeatureLevel = 2
 // there from the first level on.
 var since = map[byte]uint32{
 	57: 2, 58: 2, 59: 2, // autopilot's settings, join tokens
+	60: 2, // ReleaseHold
+	61: 2, // Lineage
 }
 
 // LevelOf is the feature level that a cluster must have before cmd may be proposed.

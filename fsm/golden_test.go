@@ -190,6 +190,7 @@ func goldenWorld(t testing.TB) *world {
 	goldenNamespaces(w)
 	goldenMounts(w)
 	goldenMembers(w)
+	w.must(&command.Lineage{}, &command.ReleaseHold{}, &command.ReleaseHold{Restore: "none"})
 	return w
 }
 

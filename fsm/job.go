@@ -148,8 +148,7 @@ func (c *core) failInJob(l *lease.Lease) {
 }
 
 func (c *core) applySweep(r *Result, m *command.Sweep) {
-	if m.Epoch != c.epoch {
-		r.Err = lease.ErrStaleEpoch
+	if r.Err = c.mayEnd(m.Epoch); r.Err != nil {
 		return
 	}
 	j := c.job(m.Job)

@@ -97,6 +97,11 @@ func runList(t *testing.T, seed uint64, talk bool) error {
 			return fmt.Errorf("step %d, %T{%v}: %w", step, cmd, cmd, err)
 		}
 		w.now = max(w.now, r.Now)
+		if g.IntN(150) == 0 {
+			if err := m.rebase(w); err != nil {
+				return fmt.Errorf("restore after step %d: %w", step, err)
+			}
+		}
 		if g.IntN(40) == 0 {
 			if err := checkCopies(w, g.Rand); err != nil {
 				return fmt.Errorf("after step %d: %w", step, err)
@@ -165,6 +170,11 @@ func checkCopies(w *world, chance *rand.Rand) error {
 		packed = repack(w.log, chance)
 	}
 	replayed := fsm.New()
+	if w.base != nil { // the log begins after a restore
+		if err := replayed.Restore(bytes.NewReader(w.base)); err != nil {
+			return err
+		}
+	}
 	for i, e := range packed {
 		if _, err := replayed.Apply(uint64(i+1), e); err != nil {
 			return err

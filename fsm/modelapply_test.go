@@ -268,8 +268,8 @@ func (m *model) createToken(c *command.CreateToken, r fsm.Result) string {
 }
 
 func (m *model) expire(c *command.Expire) string {
-	if c.Epoch != m.epoch {
-		return "newer leader"
+	if want := m.mayNotEnd(c.Epoch); want != "" {
+		return want
 	}
 	for _, ref := range c.Leases {
 		l := m.leases[ref.Id]

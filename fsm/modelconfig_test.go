@@ -82,6 +82,9 @@ func (m *model) applyConfig(cmd fsm.Command, r fsm.Result) error {
 		want = m.thaw(c)
 	case *command.SetMountHealth:
 		want = m.setHealth(c)
+	case *command.ReleaseHold:
+		want = m.release(c)
+	case *command.Lineage: // a state that goes on is of that lineage
 	case *command.CreateNamespace:
 		want = m.createNamespace(c)
 	case *command.PutNamespace:

@@ -10,8 +10,8 @@ import (
 )
 
 func (m *model) claim(c *command.Claim, r fsm.Result) error {
-	if c.Epoch != m.epoch {
-		return wantErr(r, "newer leader")
+	if want := m.mayNotEnd(c.Epoch); want != "" {
+		return wantErr(r, want)
 	}
 	granted := map[string]bool{}
 	for _, l := range r.Leases {
@@ -80,8 +80,8 @@ func (m *model) maybeForced(l *mLease) bool {
 }
 
 func (m *model) sweep(c *command.Sweep, r fsm.Result) error {
-	if c.Epoch != m.epoch {
-		return wantErr(r, "newer leader")
+	if want := m.mayNotEnd(c.Epoch); want != "" {
+		return wantErr(r, want)
 	}
 	if _, marking := m.jobs[c.Job]; !marking {
 		return wantErr(r, "changed meanwhile")

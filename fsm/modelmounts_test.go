@@ -168,7 +168,9 @@ func (m *model) compareMounts(v *fsm.View) error {
 // standCommand freezes, moves and so on few mounts.
 func (g *generator) standCommand() fsm.Command {
 	id := g.pick([]string{g.mountID(), targetMnt, childMount, loginMount})
-	switch n := g.IntN(12); {
+	switch n := g.IntN(14); {
+	case n >= 12:
+		return &command.ReleaseHold{Restore: g.pick([]string{"", "", g.m.held, "none"})}
 	case n < 3:
 		return &command.MoveMount{Id: g.pick([]string{id, id, id, tokenMount, "m-token-n1", "none", "again-1"}), Path: g.pick([]string{
 			"db/", "db/", "moved/", "moved/", "moved/x/", "locks/", "auth/up/", "auth/moved/", "auth/token/", "team/", "sub/"})}

@@ -20,6 +20,7 @@ import (
 type model struct {
 	now    lease.Time
 	epoch  uint64
+	held   string // the restore of the hold, "" without one
 	leases map[string]*mLease
 	tokens map[string]*mToken
 	mounts map[string]*mMount

@@ -163,6 +163,7 @@ func (l *loader) head(body []byte) error {
 	c := l.c
 	c.index, c.seq, c.now, c.epoch, c.level = h.Index, h.Seq, lease.Time(h.Now), h.Epoch, h.FeatureLevel
 	c.malformed, c.policyAge.floor = h.Malformed, h.Seq
+	c.hold, c.lineage = holdFromRecord(h.Hold), h.Lineage
 	c.cluster = Cluster{ID: h.ClusterId, Name: h.ClusterName, Created: lease.Time(h.Created), Keyring: h.Keyring,
 		TokenMountID: h.TokenMount, Initialized: h.ClusterId != ""}
 	c.due.horizon = c.now.Second() + drainAhead

@@ -81,6 +81,7 @@ type script struct {
 	jobs   map[string]uint64 // by the name that as= gave
 	last   uint64            // the last job opened
 	claims map[string]uint64 // the last claim of a lease
+	saved  []byte            // a snapshot
 }
 
 // run carries out one line and returns its result and the changes.

@@ -83,6 +83,8 @@ func (s *script) command(verb string, a *args) []string {
 		return []string{"now " + since(s.now)}
 	case "restart":
 		return s.restart()
+	case "rebase":
+		return s.rebase(a)
 	case "due":
 		return s.due()
 	case "next":
@@ -249,7 +251,7 @@ func (s *script) mountCommand(verb string, a *args) fsm.Command {
 	case "health":
 		return &command.SetMountHealth{Id: a.word(), Error: a.get("error", ""), Epoch: s.epochOr(a)}
 	}
-	return nil
+	return s.holdCommand(verb, a)
 }
 
 func (s *script) epochOr(a *args) uint64 {

@@ -65,7 +65,8 @@ func (s *State) Snapshot() *Snapshot {
 	return &Snapshot{
 		header: &command.Header{Format: snapshotFormat, Index: c.index, Seq: c.seq, Now: int64(c.now), Epoch: c.epoch,
 			FeatureLevel: c.level, ClusterId: c.cluster.ID, ClusterName: c.cluster.Name, Keyring: c.cluster.Keyring,
-			TokenMount: c.cluster.TokenMountID, Created: int64(c.cluster.Created), Malformed: c.malformed},
+			TokenMount: c.cluster.TokenMountID, Created: int64(c.cluster.Created), Malformed: c.malformed,
+			Hold: c.hold.record(), Lineage: c.lineage},
 		tree: c.tree.Copy(), tokens: c.tokens.Copy(), mounts: c.mounts.Copy(), policies: c.policies.Copy(),
 		entries: c.entries.Copy(), namespaces: c.namespaces.Copy(), nodes: c.nodes.Copy(), jobs: c.jobs.Copy(),
 		idem: c.idem.Copy(), joinTokens: c.joinTokens.Copy(), autopilot: c.autopilot,

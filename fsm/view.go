@@ -26,6 +26,12 @@ func (v *View) FeatureLevel() uint32 { return v.c.level }
 // Malformed counts entries and commands that could not be decoded.
 func (v *View) Malformed() uint64 { return v.c.malformed }
 
+// Hold is why nothing may be destroyed, nil if it may.
+func (v *View) Hold() *Hold { return v.c.hold }
+
+// Lineage is the ID of the restore that the state descends from, "" if it descends from none.
+func (v *View) Lineage() string { return v.c.lineage }
+
 // Cluster is what the cluster knows of itself.
 func (v *View) Cluster() Cluster { return v.c.cluster }
 

@@ -30,6 +30,7 @@ type world struct {
 	now   lease.Time
 	index uint64
 	log   [][]byte
+	base  []byte // the snapshot that log goes on from, nil: the empty state
 }
 
 // newWorld returns an initialised world with the mounts above.

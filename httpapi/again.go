@@ -23,7 +23,7 @@ func (s *Server) act(c *call) (answer, error) {
 			return a, err
 		}
 		pause := holdPause + rand.N(holdPause)
-		if s.now().Sub(begin)+pause > s.hold {
+		if s.now().Sub(begin)+pause > s.wait {
 			return a, err
 		}
 		select {

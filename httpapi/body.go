@@ -19,6 +19,9 @@ var errBodySize = lease.Errorf(lease.TooLarge, "the body is larger than %d bytes
 // readBody reads the whole body, within bounds: it is parsed here, or sent on to the leader as it
 // came.
 func (s *Server) readBody(c *call) error {
+	if c.route != nil && c.route.stream && c.op == opWrite {
+		return nil
+	}
 	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ContentLength == 0 {
 		return nil
 	}

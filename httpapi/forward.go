@@ -107,7 +107,7 @@ func (s *Server) toLeader(c *call) error {
 			}
 		}
 		pause := holdPause + rand.N(holdPause)
-		if s.now().Sub(begin)+pause > s.hold {
+		if s.now().Sub(begin)+pause > s.wait {
 			return errNoLeader
 		}
 		select {
@@ -169,6 +169,9 @@ func (c *call) outgoing(ctx context.Context, leader string) *http.Request {
 		Method: c.r.Method, URL: &target, Host: c.r.Host, Header: c.r.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(c.body)), ContentLength: int64(len(c.body)),
+	}
+	if c.route != nil && c.route.stream && c.op == opWrite {
+		out.Body, out.ContentLength = io.NopCloser(c.r.Body), c.r.ContentLength
 	}
 	for _, hop := range [...]string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Proxy-Connection", "Accept-Encoding", "Content-Length", "Expect", headerNoForward} {

@@ -38,6 +38,7 @@ func (s *Server) health(c *call) (answer, error) {
 		Initialized: cluster.Initialized, Standby: !leads, PerformanceStandby: false,
 		ReplicationPerformanceMode: "disabled", ReplicationDRMode: "disabled",
 		ServerTimeUTC: s.now().Unix(), Version: s.version, ClusterName: cluster.Name, ClusterID: cluster.ID,
+		Hold: describeHold(s.hold()),
 	}}, nil
 }
 
@@ -110,7 +111,7 @@ func (s *Server) leader(*call) (answer, error) {
 	self := s.node.Ready()
 	shown := client.Leader{
 		HAEnabled: true, IsSelf: self, LeaderAddress: s.node.LeaderAPIAddr(),
-		RaftCommittedIndex: s.node.CommitIndex(), RaftAppliedIndex: s.node.AppliedIndex(),
+		RaftCommittedIndex: s.node.CommitIndex(), RaftAppliedIndex: s.node.AppliedIndex(), Hold: describeHold(s.hold()),
 	}
 	if self {
 		shown.ActiveTime = s.leading.in(s.node.Term(), s.now()).UTC()

@@ -35,7 +35,7 @@ func (s *Server) lookupLease(c *call) (answer, error) {
 			return answer{}, err
 		}
 	}
-	return answer{data: look, top: true, renewable: found.Renewable, warnings: c.reader().Warnings(),
+	return answer{data: look, top: true, renewable: found.Renewable, warnings: s.warnHeld(c.reader().Warnings()),
 		mountType: systemType}, nil
 }
 

@@ -56,6 +56,8 @@ type Membership interface {
 	AskToJoin(peerAddr string)
 	// Snapshot opens a snapshot of this node's state.
 	Snapshot() (SnapshotMeta, io.ReadCloser, error)
+	// Restore replaces the state of the cluster by a snapshot's, which nobody else uses, held for reason.
+	Restore(ctx context.Context, state *fsm.State, reason string) error
 }
 
 // Node is this node of the cluster.

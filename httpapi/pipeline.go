@@ -150,7 +150,12 @@ func (s *Server) limitTime(c *call) {
 	if c.route != nil && c.route.slow {
 		limit = slowTimeout
 		// Not every ResponseWriter has deadlines; those of tests do without.
-		_ = http.NewResponseController(c.w).SetWriteDeadline(s.now().Add(slowWrite))
+		deadline := s.now().Add(slowWrite)
+		_ = http.NewResponseController(c.w).SetWriteDeadline(deadline)
+		if c.route.stream {
+			limit = slowWrite
+			_ = http.NewResponseController(c.w).SetReadDeadline(deadline)
+		}
 	}
 	c.ctx, c.cancel = context.WithTimeout(c.ctx, limit)
 }

@@ -42,6 +42,7 @@ type node struct {
 	autopilot fsm.Autopilot
 	asks      []string
 	lost      bool // it has no state
+	restored  []string
 	onReading func()
 }
 
@@ -144,6 +145,11 @@ func (n *node) AskToJoin(addr string) { n.change(func(n *node) { n.asks = append
 
 func (n *node) StepDown(context.Context) error {
 	n.change(func(n *node) { n.stepped++ })
+	return nil
+}
+
+func (n *node) Restore(_ context.Context, state *fsm.State, reason string) error {
+	n.change(func(n *node) { n.restored = append(n.restored, reason) })
 	return nil
 }
 

@@ -40,6 +40,7 @@ type route struct {
 	oneLease string
 	// canonical is the path that an old alias stands for: a rule for either counts.
 	canonical  string
+	stream     bool // its handler reads the body, which may be large
 	slow       bool // may take longer than ordinary requests
 	bodyOnRead bool // takes parameters from a body even where the verb is GET
 	rootOnly   bool // about the cluster: it is not there in a child namespace
@@ -59,7 +60,7 @@ const (
 
 // routes is the table of everything but the mounts' own paths.
 var routes = slices.Concat(leaseRoutes, tokenRoutes, policyRoutes, mountRoutes, namespaceRoutes, wrappingRoutes, careRoutes,
-	inRoot(clusterRoutes))
+	inRoot(clusterRoutes), inRoot(snapshotRoutes))
 
 // inRoot marks rows that are about the cluster as a whole: no tenant has them, whatever its policies say.
 func inRoot(rows []route) []route {

@@ -34,6 +34,5 @@ var clusterRoutes = []route{
 	{verbs: read, path: "sys/storage/raft/autopilot/state", where: onLeader, handler: (*Server).autopilotState, help: "Which members are healthy, and how many may fail."},
 	{verbs: write, path: "sys/storage/raft/join-token", where: onLeader, access: sudo, handler: (*Server).createJoinToken, help: "Makes a token with which one node may join, once: node_id, ttl."},
 	{verbs: write, path: "sys/storage/raft/join", where: thisNode, access: open, handler: (*Server).joinCluster, help: "Tells this node, which belongs to no cluster, of one to join: leader_api_addr."},
-	{verbs: read, path: "sys/storage/raft/snapshot", access: sudo, handler: (*Server).snapshot, slow: true, help: "A snapshot of the whole state, as a gzipped tar archive."},
 	{verbs: read, path: "sys/internal/state-hash", where: thisNode, access: sudo, handler: (*Server).stateHash, help: "What this very node has applied, and the hash of its state."},
 }

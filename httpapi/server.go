@@ -50,6 +50,8 @@ type Config struct {
 	TLS *tls.Config
 	// ForwardHold: zero means DefaultForwardHold.
 	ForwardHold time.Duration
+	// MaxSnapshot bounds what may be restored, in bytes; zero means DefaultMaxSnapshot.
+	MaxSnapshot int64
 }
 
 // Server serves the API. Its methods are safe for concurrent use.
@@ -60,8 +62,10 @@ type Server struct {
 	now     func() time.Time
 	log     *slog.Logger
 	version string
-	hold    time.Duration
-	tls     *tls.Config // nil: plain text
+	tls     *tls.Config   // nil: plain text
+	wait    time.Duration // for a leader
+
+	maxSnapshot int64 // bytes
 
 	router    *router
 	acls      aclCache
@@ -87,10 +91,13 @@ func init() {
 func New(cfg Config) *Server {
 	s := &Server{
 		node: cfg.Node, state: cfg.State, lessor: cfg.Lessor, now: cfg.Now, log: cfg.Log, version: cfg.Version,
-		hold: cfg.ForwardHold, tls: cfg.TLS, router: newRouter(routes), guard: guard{now: cfg.Now},
+		wait: cfg.ForwardHold, maxSnapshot: cfg.MaxSnapshot, tls: cfg.TLS, router: newRouter(routes), guard: guard{now: cfg.Now},
 	}
-	if s.hold == 0 {
-		s.hold = DefaultForwardHold
+	if s.wait == 0 {
+		s.wait = DefaultForwardHold
+	}
+	if s.maxSnapshot == 0 {
+		s.maxSnapshot = DefaultMaxSnapshot
 	}
 	s.transport = s.newTransport()
 	s.ofClients = s.newEcho(false)

@@ -60,19 +60,21 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 // Texts that clients match; never reworded (vault-api-facts 1).
 var (
-	ErrLeaseNotFound  = &Error{Code: Invalid, Message: "lease not found"}
-	ErrInvalidLease   = &Error{Code: Invalid, Message: "invalid lease"}
-	ErrNotRenewable   = &Error{Code: Invalid, Message: "lease is not renewable"}
-	ErrLeaseExpired   = &Error{Code: Invalid, Message: "lease expired"}
-	ErrPastMaxTTL     = &Error{Code: Invalid, Message: "past the max TTL, cannot renew"}
-	ErrIrrevocable    = &Error{Code: Invalid, Message: "lease is expired and has failed previous revocation attempts"}
-	ErrRenewToken     = &Error{Code: Invalid, Message: "tokens cannot be renewed through this endpoint"}
-	ErrDenied         = &Error{Code: Denied, Message: "permission denied"}
-	ErrTokenNotFound  = &Error{Code: Invalid, Message: "token not found"}
-	ErrBadToken       = &Error{Code: Denied, Message: "bad token"}
-	ErrNoTTL          = &Error{Code: Invalid, Message: "refusing to register a lease for a non-root token with no TTL"}
-	ErrStaleEpoch     = &Error{Code: Conflict, Message: "a newer leader has taken over"}
-	ErrChanged        = &Error{Code: Conflict, Message: "the lease changed meanwhile"}
+	ErrLeaseNotFound = &Error{Code: Invalid, Message: "lease not found"}
+	ErrInvalidLease  = &Error{Code: Invalid, Message: "invalid lease"}
+	ErrNotRenewable  = &Error{Code: Invalid, Message: "lease is not renewable"}
+	ErrLeaseExpired  = &Error{Code: Invalid, Message: "lease expired"}
+	ErrPastMaxTTL    = &Error{Code: Invalid, Message: "past the max TTL, cannot renew"}
+	ErrIrrevocable   = &Error{Code: Invalid, Message: "lease is expired and has failed previous revocation attempts"}
+	ErrRenewToken    = &Error{Code: Invalid, Message: "tokens cannot be renewed through this endpoint"}
+	ErrDenied        = &Error{Code: Denied, Message: "permission denied"}
+	ErrTokenNotFound = &Error{Code: Invalid, Message: "token not found"}
+	ErrBadToken      = &Error{Code: Denied, Message: "bad token"}
+	ErrNoTTL         = &Error{Code: Invalid, Message: "refusing to register a lease for a non-root token with no TTL"}
+	ErrStaleEpoch    = &Error{Code: Conflict, Message: "a newer leader has taken over"}
+	ErrChanged       = &Error{Code: Conflict, Message: "the lease changed meanwhile"}
+	ErrHeld          = &Error{Code: Conflict, Message: "a snapshot was restored and nothing is destroyed until an operator releases the hold " +
+		"(leasehold operator raft snapshot release): what has ended is dead to its holders meanwhile"}
 	ErrInitialized    = &Error{Code: Invalid, Message: "Vault is already initialized"}
 	ErrNotLeader      = &Error{Code: Unavailable, Message: "this node is not the leader"}
 	ErrNotInitialized = &Error{Code: Unavailable, Message: "the cluster is not initialized: run 'leasehold operator init'"}

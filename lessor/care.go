@@ -46,6 +46,16 @@ func (l *Lessor) Thaw(ctx context.Context, ns, path string) error {
 	return err
 }
 
+// ReleaseHold ends the hold after a restore: what has ended is destroyed from here on. A restore that is not
+// "" must be the one that the hold is of. Without a hold it does nothing.
+func (l *Lessor) ReleaseHold(ctx context.Context, restore string) error {
+	if _, held := l.restored(); !held {
+		return nil
+	}
+	_, err := l.propose(ctx, &command.ReleaseHold{Restore: restore})
+	return err
+}
+
 // MoveMount revokes all that a mount leased, by a job, and gives it another path once nothing is left.
 func (l *Lessor) MoveMount(ctx context.Context, ns, from, to string) (jobID uint64, err error) {
 	m := l.mountAt(ns, strings.TrimSuffix(from, "/")+"/")

@@ -37,6 +37,14 @@ func (l *Lessor) Keyring() (*seal.Keyring, error) {
 	return ring, nil
 }
 
+// Verifier checks something with the key that seals the cluster's keyring.
+type Verifier interface {
+	Verify(key *seal.StaticKey) error
+}
+
+// Verify has what checked with this node's seal key.
+func (l *Lessor) Verify(what Verifier) error { return what.Verify(l.sealKey) }
+
 // HashToken returns the hash by which the state knows the token with this bearer secret.
 func (l *Lessor) HashToken(bearer string) (string, error) {
 	ring, err := l.Keyring()

@@ -102,6 +102,10 @@ func (l *Lessor) reconcileMount(ctx context.Context, m *lease.Mount, fix bool) (
 		return nil, ErrNoInventory
 	}
 	begun := l.now()
+	lineage, held := l.restored()
+	if fix && held {
+		return nil, lease.ErrHeld
+	}
 	if fix && m.IsFrozen(begun) {
 		return nil, frozenError(m, "compare without fix, or thaw it: nothing is destroyed there meanwhile")
 	}
@@ -124,8 +128,17 @@ func (l *Lessor) reconcileMount(ctx context.Context, m *lease.Mount, fix bool) (
 		}
 		maps.DeleteFunc(items, func(name string, _ backend.Item) bool { _, there := again[name]; return !there })
 	}
-	l.judge(ctx, r, items, fix)
+	l.judge(ctx, r, items, fix, func() bool {
+		now, held := l.restored()
+		return now == lineage && !held
+	})
 	return r, nil
+}
+
+// restored returns the restore that the state descends from, and whether it is held after it.
+func (l *Lessor) restored() (lineage string, held bool) {
+	l.state.Read(func(v *fsm.View) { lineage, held = v.Lineage(), v.Hold() != nil })
+	return lineage, held
 }
 
 // inventory reads all that the target holds with this cluster's mark, by name.
@@ -220,8 +233,9 @@ func (l *Lessor) hasItem(of backend.Itemized, le *lease.Lease) bool {
 	return err == nil && of.HasItem(internal)
 }
 
-// judge goes through what is at the target and in no lease.
-func (l *Lessor) judge(ctx context.Context, r *Reconciliation, orphans map[string]backend.Item, fix bool) {
+// judge goes through what is at the target and in no lease. valid says whether that is still so: a state
+// that was restored meanwhile may have leases for it.
+func (l *Lessor) judge(ctx context.Context, r *Reconciliation, orphans map[string]backend.Item, fix bool, valid func() bool) {
 	names := slices.Sorted(maps.Keys(orphans))
 	now, wall := l.now(), l.wall()
 	since := l.seen.keep(r.Mount.ID, names, now)
@@ -238,7 +252,7 @@ func (l *Lessor) judge(ctx context.Context, r *Reconciliation, orphans map[strin
 		switch {
 		case age < l.intentDeadline:
 			r.Young++
-		case fix && ctx.Err() == nil:
+		case fix && ctx.Err() == nil && valid():
 			l.destroyOrphan(ctx, r, it)
 		}
 	}

@@ -62,6 +62,9 @@ func (l *Lessor) newAgenda() *agenda {
 
 // next takes the mounts whose turn it is off the agenda.
 func (a *agenda) next(l *Lessor) []*lease.Mount {
+	if _, held := l.restored(); held {
+		return nil
+	}
 	now := l.now()
 	all := l.inventoried()
 	turn := slices.DeleteFunc(slices.Clone(all), func(m *lease.Mount) bool {

@@ -68,9 +68,11 @@ func (i *issue) repeatable() (*lease.Lease, lease.Time, error) {
 	now := i.l.now()
 	var le *lease.Lease
 	var standing lease.Status
+	restored := false // perhaps renewed after the snapshot that was restored
 	i.l.state.Read(func(v *fsm.View) {
 		if le = v.Lease(i.id); le != nil {
 			standing = v.Standing(le, now)
+			restored = v.Hold() != nil && le.IssueTime <= v.Hold().Since
 		}
 	})
 	conflict := func(why string) (*lease.Lease, lease.Time, error) {
@@ -82,6 +84,8 @@ func (i *issue) repeatable() (*lease.Lease, lease.Time, error) {
 	case standing == lease.Pending:
 	case standing != lease.Active:
 		return conflict("has ended: use another key")
+	case restored:
+		return conflict("comes from a snapshot that was restored: its secret is not made anew before the hold is released")
 	case le.Generation > 0:
 		return conflict("was renewed since: its secret is not made anew")
 	case le.Remaining(now) < time.Second:
@@ -104,13 +108,17 @@ func (i *issue) stillActive(ctx context.Context, le *lease.Lease) error {
 	if err != nil {
 		return err
 	}
-	ended := false
+	ended, held := false, false
 	i.l.state.Read(func(v *fsm.View) {
 		cur := v.Lease(le.ID)
 		ended = cur == nil || v.Standing(cur, res.Now) != lease.Active
+		held = v.Hold() != nil
 	})
-	if !ended {
+	switch {
+	case !ended:
 		return nil
+	case held:
+		return lease.ErrHeld // what was made is destroyed with the lease, or found as an orphan
 	}
 	internal, err := i.l.OpenInternal(le)
 	if err == nil {

@@ -13,8 +13,10 @@ func (l *Lessor) waitGone(ctx context.Context, id string, failures int) error {
 	for {
 		changed, cancel := l.state.WatchLease(id)
 		var le *lease.Lease
+		held := false
 		var frozen *lease.Mount
 		l.state.Read(func(v *fsm.View) {
+			held = v.Hold() != nil
 			if le = v.Lease(id); le != nil {
 				frozen = frozenMount(v, le, l.now())
 			}
@@ -23,6 +25,9 @@ func (l *Lessor) waitGone(ctx context.Context, id string, failures int) error {
 		case le == nil:
 			cancel()
 			return nil
+		case held:
+			cancel()
+			return lease.ErrHeld
 		case le.Ending != nil && le.Ending.Attempts > failures:
 			cancel()
 			return lease.Errorf(lease.Invalid, "%s", revokeFailure(le.Ending.Error))
@@ -45,8 +50,10 @@ func (l *Lessor) waitJob(ctx context.Context, id uint64) error {
 	for {
 		changed, cancel := l.state.WatchJob(id)
 		var j *lease.Job
+		held := false
 		var frozen *lease.Mount
 		l.state.Read(func(v *fsm.View) {
+			held = v.Hold() != nil
 			if j = v.Job(id); j != nil {
 				frozen = frozenOf(v, j, l.now())
 			}
@@ -55,6 +62,9 @@ func (l *Lessor) waitJob(ctx context.Context, id uint64) error {
 		case j == nil, j.State == lease.JobFinished:
 			cancel()
 			return nil
+		case held:
+			cancel()
+			return lease.ErrHeld
 		case j.FailedLease != "":
 			cancel()
 			return lease.Errorf(lease.Invalid, "failed to revoke %q (%d / %d): %s",

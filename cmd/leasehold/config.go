@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leasehold/leasehold/httpapi"
 	"github.com/leasehold/leasehold/lessor"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 		LeaderLeaseTimeout, CommitTimeout time.Duration
 		SnapshotInterval                  time.Duration
 		SnapshotThreshold, TrailingLogs   int
+		SnapshotMaxSize                   int // MiB
 	}
 	Gossip struct {
 		Address, AdvertiseAddr, KeyFile string
@@ -90,6 +92,7 @@ var settings = []setting{
 	{"storage.commit_timeout", func(c *Config) any { return &c.Storage.CommitTimeout }, "how soon idle followers learn what is committed"},
 	{"storage.snapshot_interval", func(c *Config) any { return &c.Storage.SnapshotInterval }, "how often a snapshot is considered"},
 	{"storage.snapshot_threshold", func(c *Config) any { return &c.Storage.SnapshotThreshold }, "log entries that make a snapshot worth while"},
+	{"storage.snapshot_max_size", func(c *Config) any { return &c.Storage.SnapshotMaxSize }, "largest snapshot that may be restored, in MiB"},
 	{"storage.trailing_logs", func(c *Config) any { return &c.Storage.TrailingLogs }, "log entries kept behind a snapshot"},
 	{"gossip.address", func(c *Config) any { return &c.Gossip.Address }, "where gossip listens; empty: no discovery"},
 	{"gossip.advertise_addr", func(c *Config) any { return &c.Gossip.AdvertiseAddr }, "host:port at which others reach gossip"},
@@ -121,6 +124,7 @@ func defaultConfig() Config {
 	c.Storage.LeaderLeaseTimeout, c.Storage.CommitTimeout = 500*time.Millisecond, 20*time.Millisecond
 	c.Storage.SnapshotInterval = 90 * time.Second
 	c.Storage.SnapshotThreshold, c.Storage.TrailingLogs = 32768, 20480
+	c.Storage.SnapshotMaxSize = httpapi.DefaultMaxSnapshot >> 20
 	return c
 }
 

@@ -175,6 +175,7 @@ func (c *checker) storage() {
 	}{
 		{"storage.snapshot_threshold", c.Storage.SnapshotThreshold},
 		{"storage.trailing_logs", c.Storage.TrailingLogs},
+		{"storage.snapshot_max_size", c.Storage.SnapshotMaxSize},
 	} {
 		if n.value < 1 {
 			c.fault(n.key, "%d is too few: at least 1", n.value)

@@ -98,6 +98,7 @@ func openNode(ctx context.Context, c Config, log *slog.Logger, fail func(error))
 	n.api = httpapi.New(httpapi.Config{
 		Node: apiNode{n.cluster}, State: n.state, Lessor: n.lessor, Now: time.Now,
 		Log: log.With("component", "http"), Version: version, ForwardHold: c.ForwardHold, TLS: n.certs.apiConfig(),
+		MaxSnapshot: int64(c.Storage.SnapshotMaxSize) << 20,
 	})
 	n.api.Open(n.listener, n.cluster.PeerListener())
 	return n, nil

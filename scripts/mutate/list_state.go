@@ -26,14 +26,58 @@ var ofState = []mutation{
 	},
 	{
 		name: "commands of an old epoch are obeyed",
-		file: "fsm/applyrevoke.go",
+		file: "fsm/hold.go",
 		edits: []edit{{
-			"func (c *core) applyClaim(r *Result, m *command.Claim) {\n\tif m.Epoch != c.epoch {",
-			"func (c *core) applyClaim(r *Result, m *command.Claim) {\n\tif m.Epoch > c.epoch {",
+			"case epoch != c.epoch:",
+			"case epoch > c.epoch:",
 		}},
 		cost: "a deposed leader goes on to claim, and two nodes destroy at once (S14, S24)",
 		pkg:  "fsm",
 		test: "TestScripts/lease",
+	},
+	{
+		name: "a held state ends leases",
+		file: "fsm/hold.go",
+		edits: []edit{{
+			"case c.hold != nil:",
+			"case false:",
+		}},
+		cost: "a restore destroys what was renewed after the snapshot was taken (S23)",
+		pkg:  "fsm",
+		test: "TestScripts/hold",
+	},
+	{
+		name: "the scheduler does not see the hold",
+		file: "expiration/plan.go",
+		edits: []edit{{
+			"if v.Hold() != nil {",
+			"if false {",
+		}},
+		cost: "a restored leader proposes ends without pause, which the log refuses (S23)",
+		pkg:  "expiration",
+		test: "TestS23_NothingEndsWhileTheStateIsHeld",
+	},
+	{
+		name: "the count of commands goes back with a restore",
+		file: "fsm/hold.go",
+		edits: []edit{{
+			"c.seq = max(c.seq, old.seq) + gap",
+			"c.seq += gap",
+		}},
+		cost: "targets refuse revocations with fencing indexes that they have seen, caches take old policies for new (S14)",
+		pkg:  "fsm",
+		test: "TestS10_ARestoreTakesNothingBack",
+	},
+	{
+		name: "the authentication code of a snapshot is not looked at",
+		file: "snapshot/read.go",
+		edits: []edit{{
+			"if err := ring.CheckMAC(macUse, a.line, a.version, a.mac); err != nil {",
+			"if err := ring.CheckMAC(macUse, a.line, a.version, a.mac); err != nil && false {",
+		}},
+		cost: "whoever can write to a backup chooses what the cluster holds (T11)",
+		pkg:  "snapshot",
+		test: "TestT11_WhatWasTamperedWithIsRefused",
 	},
 	{
 		name: "outcomes of an old claim are accepted",

@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +15,7 @@ func operatorCommand(a *app) *cobra.Command {
 		`  leasehold operator raft list-peers
   leasehold operator raft snapshot save backup.snap`,
 		raftListPeersCommand(a), raftRemovePeerCommand(a), raftJoinTokenCommand(a), raftJoinCommand(a), raftAutopilotCommand(a),
-		newGroup("snapshot", "Save the cluster's state", `Saves the whole state of the cluster to a file.`,
-			`  leasehold operator raft snapshot save backup.snap`, snapshotSaveCommand(a)))
+		snapshotCommand(a))
 	return newGroup("operator", "Initialize and run a cluster",
 		`What those who run the cluster need.`,
 		`  leasehold operator init
@@ -172,42 +168,4 @@ says so, and does not come back with its old data: empty its data directory to l
 		return nil
 	})
 	return cmd
-}
-
-func snapshotSaveCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "save FILE",
-		Short: "Save the state of the cluster to a file",
-		Long: `Saves the whole state of the cluster. The file appears only when it is complete and its checksums
-are right; only you can read it. Secrets in it stay sealed under the cluster's key.`,
-		Example: `  leasehold operator raft snapshot save backup.snap`,
-	}
-	cmd.RunE = a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-		name, err := oneArg(args, "Not enough arguments (expected 1, got 0): save to which file?")
-		if err != nil {
-			return err
-		}
-		return saveSnapshot(cmd.Context(), c, name)
-	})
-	return cmd
-}
-
-func saveSnapshot(ctx context.Context, c *client.Client, name string) error {
-	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return localf(err, "saving the snapshot", "another file, in a directory that you may write to.")
-	}
-	defer os.Remove(file.Name()) // after the rename there is nothing to remove
-	err = c.Snapshot(ctx, file)
-	if err != nil {
-		return failed(errors.Join(err, file.Close()), "taking the snapshot")
-	}
-	err = errors.Join(file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), name)
-	}
-	if err != nil {
-		return localf(err, "saving the snapshot", "see whether the disk is full.")
-	}
-	return nil
 }

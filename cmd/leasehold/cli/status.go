@@ -92,6 +92,9 @@ func (s *status) rows() [][]string {
 	if s.HAEnabled {
 		s.leaderRows(add)
 	}
+	if s.Hold != nil {
+		add("Held", s.Hold.Reason)
+	}
 	if s.RaftCommittedIndex > 0 {
 		add("Raft Committed Index", s.RaftCommittedIndex)
 	}
