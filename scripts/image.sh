@@ -24,6 +24,11 @@ random_token() { echo "root-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n
 secret seal.key random_key
 secret gossip.key random_key
 secret root-token random_token
+# Of the profile "database". URLs and SQL take hexadecimal digits as they are.
+random_password() { head -c 18 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+mkdir -p .compose/postgres
+secret postgres/superuser-password random_password
+secret postgres/leasehold-password random_password
 
 # One authority, which the nodes do not get the key of, and a certificate for each node.
 if [[ ! -s .compose/ca.pem ]]; then
