@@ -26,7 +26,9 @@ const (
 func tlsCommand() *cobra.Command {
 	group := func(use, short, long, example string, commands ...*cobra.Command) *cobra.Command {
 		cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return errors.Join(cmd.Help(), errors.New("name one of its commands")) }}
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return errors.Join(cmd.Help(), errors.New("name one of its commands"))
+			}}
 		cmd.AddCommand(commands...)
 		return cmd
 	}
