@@ -11,7 +11,11 @@ import (
 )
 
 // levelPause is between two looks while the cluster's level is below this build's.
-const levelPause = 250 * time.Millisecond
+const levelPause = 100 * time.Millisecond
+
+// levelWait is how long a command waits for the level that it needs: a new cluster has it when each member
+// has said once what it understands.
+const levelWait = 1500 * time.Millisecond
 
 // raiseFeatureLevel is a duty: it raises the cluster's feature level to what every member
 // understands, so that a command of a newer level is proposed only when no member is too old for it
@@ -59,6 +63,25 @@ func (n *Node) commonLevel() (level uint32, raise bool) {
 func (n *Node) featureLevel() (level uint32) {
 	n.cfg.State.Read(func(v *fsm.View) { level = v.FeatureLevel() })
 	return level
+}
+
+// awaitLevel returns nil when the cluster's level is high enough, which it may have to wait for a little.
+func (p *proposer) awaitLevel(ctx context.Context, needs uint32) error {
+	if needs <= 1 || needs <= p.level() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, levelWait)
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return tooEarly(needs)
+		case <-time.After(levelPause / 4):
+			if needs <= p.level() {
+				return nil
+			}
+		}
+	}
 }
 
 // tooEarly refuses a command that some member would not understand, and would stop at.

@@ -86,8 +86,8 @@ func newProposer(log entryLog, clock *logClock, level func() uint32) *proposer {
 
 // propose queues cmd and waits for its result.
 func (p *proposer) propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
-	if needs := fsm.LevelOf(cmd); needs > 1 && needs > p.level() {
-		return fsm.Result{}, tooEarly(needs)
+	if err := p.awaitLevel(ctx, fsm.LevelOf(cmd)); err != nil {
+		return fsm.Result{}, err
 	}
 	framed, err := fsm.EncodeCommand(cmd)
 	if err != nil {

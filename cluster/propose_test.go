@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -343,3 +344,37 @@ func (instantLog) Apply(data []byte, _ time.Duration) raft.ApplyFuture {
 func (e instantEntry) Error() error  { return nil }
 func (e instantEntry) Response() any { return e.results }
 func (e instantEntry) Index() uint64 { return 0 }
+
+// TestT30_NoCommandAboveTheLevel: what some member may not understand is not proposed; it waits a little for
+// the last of them.
+func TestT30_NoCommandAboveTheLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var level atomic.Uint32
+		log := newStillLog()
+		p := newProposer(log, newLogClock(time.Now), level.Load)
+		p.begin()
+		ctx, cancel := context.WithCancel(t.Context())
+		go p.run(ctx)
+		defer func() { cancel(); synctest.Wait() }()
+		newer := &command.SetAutopilot{}
+		level.Store(fsm.LevelOf(newer) - 1)
+		_, err := p.propose(ctx, newer)
+		if e, ok := errors.AsType[*lease.Error](err); !ok || e.Code != lease.Unavailable || !strings.Contains(e.Message, "upgrade them all") {
+			t.Errorf("got %v, want Unavailable and what to do", err)
+		}
+		if len(log.entries) > 0 {
+			t.Error("it was proposed")
+		}
+		proposed := make(chan error, 1)
+		go func() {
+			_, err := p.propose(ctx, newer)
+			proposed <- err
+		}()
+		time.Sleep(levelWait / 2)
+		level.Store(fsm.LevelOf(newer))
+		log.commit(t)
+		if err := <-proposed; err != nil {
+			t.Errorf("a level that comes in time: %v", err)
+		}
+	})
+}

@@ -146,9 +146,10 @@ up() {
   mkdir -p "$dir"
   have=$(nodes | wc -l)
   if ((have == 0)); then
+    # Keys that are there already are those of a cluster whose backup shall be restored.
     (umask 077
-     head -c 32 /dev/urandom | base64 >"$dir/seal.key"
-     echo "root-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$dir/root-token")
+     [[ -s "$dir/seal.key" ]] || head -c 32 /dev/urandom | base64 >"$dir/seal.key"
+     [[ -s "$dir/root-token" ]] || echo "root-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$dir/root-token")
     for ((i = 1; i <= n; i++)); do write_config "$i" "$n"; done
   elif [[ -n "${1:-}" ]] && ((have != n)); then
     fail "$dir holds a cluster of $have nodes: run 'cluster.sh wipe' before 'cluster.sh up $n'"
