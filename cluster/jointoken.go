@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/leasehold/leasehold/fsm"
@@ -121,17 +123,30 @@ func (n *Node) voidJoinToken(ctx context.Context, id string) {
 }
 
 // AskToJoin has this node, which belongs to no cluster, ask the node at a peer address to be let in,
-// beside those that it knows already, until a cluster has it.
-func (n *Node) AskToJoin(peerAddr string) {
+// beside those that it knows already, until a cluster has it or JoinTokenMaxTTL has passed. In plain text it
+// returns an error but for loopback: whoever is asked is shown the join token, and could be anybody.
+func (n *Node) AskToJoin(peerAddr string) error {
+	host, _, err := net.SplitHostPort(peerAddr)
+	if err != nil {
+		return lease.Errorf(lease.Invalid, "the cluster's peer address %q is no host and port", peerAddr)
+	}
+	if ip := net.ParseIP(host); n.secure == nil && host != "localhost" && !ip.IsLoopback() {
+		return lease.Errorf(lease.Invalid, "this node is told of a cluster on another machine, and without cluster_tls it cannot "+
+			"know whom it would show its join token: set cluster_tls, or name the others in gossip.retry_join")
+	}
 	n.member.mu.Lock()
 	defer n.member.mu.Unlock()
-	for _, a := range n.member.ask {
-		if a == peerAddr {
-			return
-		}
-	}
 	const enough = 16
-	if n.member.ask = append(n.member.ask, peerAddr); len(n.member.ask) > enough {
+	n.member.ask = slices.DeleteFunc(n.member.ask, func(a namedPeer) bool { return a.addr == peerAddr })
+	n.member.ask = append(n.member.ask, namedPeer{peerAddr, n.cfg.Now().Add(fsm.JoinTokenMaxTTL)})
+	if len(n.member.ask) > enough {
 		n.member.ask = n.member.ask[1:]
 	}
+	return nil
+}
+
+// namedPeer is a peer address that somebody named, who need not have been an operator: it is forgotten.
+type namedPeer struct {
+	addr  string
+	until time.Time
 }

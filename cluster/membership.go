@@ -29,8 +29,8 @@ type memberState struct {
 	mu      sync.Mutex // guards what follows
 	was     bool       // raft's configuration had this node in it at some time
 	leaving bool
-	told    bool     // gossip knows that this node has state
-	ask     []string // peer addresses that an operator named
+	told    bool // gossip knows that this node has state
+	ask     []namedPeer
 }
 
 // joinRequest is a node's own request to be a member under its address, or to have its address
@@ -210,8 +210,10 @@ func (n *Node) joinTargets() []nodeAddr {
 		targets = append(targets, nodeAddr{addr: addr})
 	}
 	n.member.mu.Lock()
-	for _, addr := range n.member.ask {
-		targets = append(targets, nodeAddr{addr: addr})
+	for _, a := range n.member.ask {
+		if n.cfg.Now().Before(a.until) {
+			targets = append(targets, nodeAddr{addr: a.addr})
+		}
 	}
 	n.member.mu.Unlock()
 	if n.gossip != nil {

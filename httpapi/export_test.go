@@ -67,3 +67,6 @@ func GuardSize(s *Server) int {
 	defer s.guard.mu.Unlock()
 	return len(s.guard.fails)
 }
+
+// CheckJoinAddress judges an address that this node was told of, by a caller on this machine or not.
+func CheckJoinAddress(local bool, addr string) error { return joinQuestion{local: local}.check(addr) }

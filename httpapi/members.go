@@ -1,20 +1,12 @@
 package httpapi
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/leasehold/leasehold/backend/field"
 	"github.com/leasehold/leasehold/client"
 	"github.com/leasehold/leasehold/fsm"
-	"github.com/leasehold/leasehold/lease"
 )
 
 // Bounds of autopilot's settings, which are Vault's.
@@ -125,66 +117,4 @@ func (s *Server) createJoinToken(c *call) (answer, error) {
 		ExpireTime: made.Expires.Std(), NodeID: made.NodeID, Token: made.Token,
 		TTL: int64(made.Expires.Sub(c.now) / time.Second),
 	}}, nil
-}
-
-const (
-	joinLimit     = 5 * time.Second // for the leader to say where its peers reach it
-	maxJoinAnswer = 64 << 10        // bytes of its answer
-)
-
-// joinCluster serves sys/storage/raft/join: a node that belongs to no cluster yet is told of one. It asks to be
-// let in as long as it must; whether it is, that cluster's leader says.
-func (s *Server) joinCluster(c *call) (answer, error) {
-	in := c.reader()
-	addr, ca := in.String("leader_api_addr"), in.String("leader_ca_cert")
-	for _, name := range []string{"retry", "leader_client_cert", "leader_client_key", "leader_tls_servername",
-		"auto_join", "auto_join_scheme", "auto_join_port", "non_voter"} {
-		in.Has(name) // the stock client sends them along
-	}
-	if err := in.Err(); err != nil {
-		return answer{}, err
-	}
-	if s.node.HasState() {
-		return answer{bare: client.RaftJoin{Joined: true}}, nil
-	}
-	peer, err := leaderPeer(c.ctx, addr, ca)
-	if err != nil {
-		return answer{}, err
-	}
-	s.node.AskToJoin(peer)
-	return answer{bare: client.RaftJoin{Joined: s.node.HasState()}}, nil
-}
-
-// leaderPeer asks the node at an API address where peers reach its cluster's leader.
-func leaderPeer(ctx context.Context, addr, ca string) (string, error) {
-	u, err := url.Parse(addr)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return "", lease.Errorf(lease.Invalid, "leader_api_addr is to be the URL of a node of the cluster, such as \"http://10.0.0.1:8200\"")
-	}
-	trusted := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		trusted.RootCAs = x509.NewCertPool()
-		if !trusted.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return "", lease.Errorf(lease.Invalid, "leader_ca_cert holds no certificate in PEM")
-		}
-	}
-	transport := &http.Transport{TLSClientConfig: trusted, DisableKeepAlives: true}
-	asker := &http.Client{Transport: transport, Timeout: joinLimit, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.Scheme+"://"+u.Host+"/v1/sys/leader", nil)
-	if err != nil {
-		return "", lease.Errorf(lease.Invalid, "leader_api_addr is no URL")
-	}
-	var found client.Leader
-	resp, err := asker.Do(req)
-	if err == nil {
-		defer resp.Body.Close()
-		err = json.NewDecoder(io.LimitReader(resp.Body, maxJoinAnswer)).Decode(&found)
-	}
-	if err != nil || found.LeaderClusterAddress == "" {
-		// Whoever asks needs no token: what is there, or is not, is not told in detail.
-		return "", &lease.Error{Code: lease.Unavailable, Err: err, Message: "leader_api_addr does not name a node of a cluster that has a leader: look whether it can be reached from this node"}
-	}
-	return found.LeaderClusterAddress, nil
 }

@@ -51,9 +51,9 @@ type Membership interface {
 	// CreateJoinToken makes a token for a node to come; a ttl of 0 is the default.
 	CreateJoinToken(ctx context.Context, nodeID string, ttl time.Duration) (JoinToken, error)
 	// HasState reports whether this node belongs to a cluster; AskToJoin names a peer address at which a
-	// node that does not may ask to be let in.
+	// node that does not may ask to be let in. It returns an error if the node must not ask there.
 	HasState() bool
-	AskToJoin(peerAddr string)
+	AskToJoin(peerAddr string) error
 	// Snapshot opens a snapshot of this node's state.
 	Snapshot() (SnapshotMeta, io.ReadCloser, error)
 	// Restore replaces the state of the cluster by a snapshot's, which nobody else uses, held for reason.

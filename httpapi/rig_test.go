@@ -141,7 +141,10 @@ func (n *node) HasState() bool {
 	return !n.lost
 }
 
-func (n *node) AskToJoin(addr string) { n.change(func(n *node) { n.asks = append(n.asks, addr) }) }
+func (n *node) AskToJoin(addr string) error {
+	n.change(func(n *node) { n.asks = append(n.asks, addr) })
+	return nil
+}
 
 func (n *node) StepDown(context.Context) error {
 	n.change(func(n *node) { n.stepped++ })

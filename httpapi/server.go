@@ -76,6 +76,8 @@ type Server struct {
 	ofClients http.Handler
 	ofPeers   http.Handler
 
+	joining sync.Mutex // held while this node asks for a cluster that it was told of
+
 	mu      sync.Mutex // guards servers
 	servers []*http.Server
 	stop    context.CancelFunc
