@@ -56,8 +56,10 @@ func (s *Server) joinCluster(c *call) (answer, error) {
 	if err == nil {
 		err = s.node.AskToJoin(peer)
 	}
+	if cause := errors.Unwrap(err); cause != nil {
+		s.log.Warn("this node was told of a cluster that it cannot ask", "error", cause, "client", c.addr)
+	}
 	if err != nil {
-		s.log.Warn("this node was told of a cluster that it cannot ask", "error", err, "cause", errors.Unwrap(err), "client", c.addr)
 		return answer{}, err
 	}
 	return answer{bare: client.RaftJoin{Joined: s.node.HasState()}}, nil

@@ -1,10 +1,13 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	vault "github.com/hashicorp/vault/api"
 )
 
 // cli runs the command line against a node.
@@ -48,6 +51,7 @@ func TestT9_JoinByTheCommandLine(t *testing.T) {
 	if log := c.log(c.leader()); !strings.Contains(log, "a node was not let in") || !strings.Contains(log, "id=n4") {
 		t.Error("the leader does not say that it refused node 4")
 	}
+	c.tellOfClusters(4)
 	made, err := c.cli(2, "operator", "raft", "join-token", "-field=token", "n4")
 	if err != nil {
 		t.Fatalf("join-token: %v: %s", err, made)
@@ -70,5 +74,29 @@ func TestT9_JoinByTheCommandLine(t *testing.T) {
 		if strings.Contains(c.log(node+1), strings.TrimSpace(made)) {
 			t.Errorf("the join token is in the log of node %d", node+1)
 		}
+	}
+}
+
+// tellOfClusters tells a node without state of clusters by the stock client, which lets it in nowhere: T16.
+func (c *cluster) tellOfClusters(node int) {
+	c.t.Helper()
+	cfg := vault.DefaultConfig()
+	cfg.Address, cfg.MaxRetries = c.Nodes[node-1], 0
+	client, err := vault.NewClient(cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for addr, status := range map[string]int{
+		"http://127.0.0.1:1": 503, "http://169.254.169.254": 503, c.Nodes[0] + "/v1/sys/mounts": 400, "file:///etc/passwd": 400, "": 400,
+	} {
+		_, err := client.Sys().RaftJoin(&vault.RaftJoinRequest{LeaderAPIAddr: addr, Retry: true})
+		var refused *vault.ResponseError
+		if !errors.As(err, &refused) || refused.StatusCode != status || len(refused.Errors) != 1 {
+			c.t.Errorf("join %q: got %v, want one error with status %d", addr, err, status)
+		}
+	}
+	joined, err := client.Sys().RaftJoin(&vault.RaftJoinRequest{LeaderAPIAddr: c.Nodes[0]})
+	if err != nil || joined.Joined {
+		c.t.Errorf("join the cluster, without a token: got %+v, %v; want it not joined yet", joined, err)
 	}
 }
