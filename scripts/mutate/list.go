@@ -4,5 +4,5 @@ import "slices"
 
 // mutations is the whole list, from the state machine outwards.
 func mutations() []mutation {
-	return slices.Concat(ofState, ofTokens, ofCluster, ofLeader, ofVerbs, ofSurface, ofAccess, ofCare, ofEngines)
+	return slices.Concat(ofState, ofTokens, ofCluster, ofMembers, ofLeader, ofVerbs, ofSurface, ofAccess, ofCare, ofEngines)
 }
