@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +34,8 @@ var (
 	root  string // of the repository
 	nodes = []string{"https://127.0.0.1:8210", "https://127.0.0.1:8220", "https://127.0.0.1:8230"}
 )
+
+const fourthNode = "https://127.0.0.1:8240" // of the profile "extra"
 
 // command runs a command at the root of the repository.
 func command(t *testing.T, name string, args ...string) string {
@@ -70,7 +74,7 @@ func needDocker(t *testing.T) {
 
 func needPorts(t *testing.T) {
 	t.Helper()
-	for _, node := range nodes {
+	for _, node := range append(slices.Clone(nodes), fourthNode) {
 		address := strings.TrimPrefix(node, "https://")
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -190,7 +194,7 @@ func start(t *testing.T) *stack {
 	needPorts(t)
 	command(t, "make", "-s", "image")
 	believe(t)
-	t.Cleanup(func() { compose(t, "down", "-v", "--remove-orphans", "--timeout", "5") })
+	t.Cleanup(func() { compose(t, "--profile", "extra", "down", "-v", "--remove-orphans", "--timeout", "5") })
 	compose(t, "up", "-d")
 	token, err := os.ReadFile(filepath.Join(root, ".compose/root-token"))
 	if err != nil {
@@ -280,6 +284,52 @@ func TestThreeContainers(t *testing.T) {
 			return strings.TrimSpace(command(t, "docker", "inspect", "-f", "{{.State.Health.Status}}", fmt.Sprintf("leasehold-n%d", node+1))) == "healthy"
 		})
 	}
+
+	t.Log("a fourth node of the profile extra asks to be let in")
+	s.fourth()
+}
+
+// fourth has n4 join as docs/membership.md says, T9: refused without a token, a voter with one.
+func (s *stack) fourth() {
+	s.t.Helper()
+	file := filepath.Join(root, ".compose/n4/join-token")
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { os.Remove(file) }) // it is spent
+	compose(s.t, "--profile", "extra", "up", "-d", "n4")
+	eventually(s.t, 30*time.Second, "both sides say that n4 is not let in", func() bool {
+		newcomer, others := compose(s.t, "logs", "n4"), compose(s.t, "logs", "n1", "n2", "n3")
+		return strings.Contains(newcomer, "the cluster does not let this node in") && strings.Contains(newcomer, "presents no join token") &&
+			strings.Contains(others, "a node was not let in")
+	})
+	if got := s.voters(0); got != 3 {
+		s.t.Errorf("%d voters before there is a token, want 3", got)
+	}
+	s.cli("operator", "raft", "autopilot", "set-config", "-server-stabilization-time=1s") // not to wait for it here
+	token := s.cli("operator", "raft", "join-token", "-field=token", "n4")
+	if err := os.WriteFile(file, []byte(token), 0o644); err != nil { // as a shell's redirection does
+		s.t.Fatal(err)
+	}
+	eventually(s.t, 30*time.Second, "n4 votes", func() bool { return s.voters(0) == 4 })
+	if status, answer := ask(s.token, "PUT", fourthNode+"/v1/sys/leases/lookup", map[string]any{"lease_id": s.ids[0]}); status != http.StatusOK {
+		s.t.Errorf("a lease, through n4: %d %v", status, answer)
+	}
+	if strings.Contains(compose(s.t, "--profile", "extra", "logs"), strings.TrimSpace(token)) {
+		s.t.Error("the join token is in a log")
+	}
+}
+
+// cli runs the command line on this machine against the first node and returns what it prints.
+func (s *stack) cli(args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(root, "bin/leasehold"), args...)
+	cmd.Env = append(os.Environ(), "VAULT_ADDR="+nodes[0], "VAULT_CACERT="+filepath.Join(root, ".compose/ca.pem"), "VAULT_TOKEN="+s.token)
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("leasehold %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // anew replaces the containers of nodes. Something else takes their addresses meanwhile, so that they
