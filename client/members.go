@@ -48,3 +48,19 @@ func (c *Client) RaftJoin(ctx context.Context, leaderAPIAddr, leaderCA string) (
 	}{leaderAPIAddr, leaderCA}
 	return bare[RaftJoin](ctx, c, request{method: http.MethodPost, path: "sys/storage/raft/join", body: body})
 }
+
+const gossipKeyring = "sys/storage/raft/gossip-keyring"
+
+// GossipKeyring asks the members, by way of the leader, for their gossip keys.
+func (c *Client) GossipKeyring(ctx context.Context) (*Envelope[GossipKeyring], error) {
+	return call[GossipKeyring](ctx, c, request{method: http.MethodGet, path: gossipKeyring})
+}
+
+// ChangeGossipKeyring has all members carry out a step, "install", "use" or "remove", with a key in
+// base64; for the latter two its fingerprint will do. It may be repeated.
+func (c *Client) ChangeGossipKeyring(ctx context.Context, step, key string) (*Envelope[GossipKeyring], error) {
+	body := struct {
+		Key string `json:"key"`
+	}{key}
+	return call[GossipKeyring](ctx, c, request{method: http.MethodPost, path: gossipKeyring + "/" + step, body: body})
+}

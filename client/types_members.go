@@ -85,6 +85,19 @@ type JoinToken struct {
 	TTL        int64     `json:"ttl"` // seconds
 }
 
+// GossipKeyring is which gossip keys the members have.
+type GossipKeyring struct {
+	Members int         `json:"members"` // that gossip
+	Keys    []GossipKey `json:"keys"`
+}
+
+// GossipKey is one key of a GossipKeyring, never shown itself.
+type GossipKey struct {
+	Fingerprint    string `json:"fingerprint"`     // first 8 hex digits of its SHA-256
+	Members        int    `json:"members"`         // that have it
+	PrimaryMembers int    `json:"primary_members"` // that encrypt with it
+}
+
 // RaftJoin is the bare answer of sys/storage/raft/join.
 type RaftJoin struct {
 	Joined bool `json:"joined"` // it is a member; false: it asks until it is one

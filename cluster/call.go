@@ -33,6 +33,7 @@ const (
 	verbLeave                     // leader: take this member out
 	verbFounders                  // would you found a cluster with exactly these?
 	verbMember                    // how are you?
+	verbKeyring                   // from the leader: which gossip keys have you, after this step?
 )
 
 const (

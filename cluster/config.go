@@ -41,8 +41,12 @@ type Config struct {
 	PeerBind, PeerAdvertise string
 	// GossipBind turns discovery on. GossipAdvertise defaults to the address GossipBind got.
 	GossipBind, GossipAdvertise string
-	GossipKey                   []byte   // 32 bytes, or nil for plain gossip
-	RetryJoin                   []string // gossip addresses to find others by, tried for ever
+	// GossipKeys are of GossipKeySize bytes: the first encrypts, all decrypt. None: plain gossip.
+	GossipKeys [][]byte
+	// SaveGossipKeys is told the keys, in their order, each time that a step of a rotation was carried
+	// out here. Its error goes to the operator and must name the file. Nil: a restart forgets them.
+	SaveGossipKeys func(keys [][]byte) error
+	RetryJoin      []string // gossip addresses to find others by, tried for ever
 	// AskPeers are peer addresses to ask to be let in, beside what gossip finds.
 	AskPeers []string
 	// BootstrapExpect is how many new nodes make a new cluster once they have found each other.
@@ -162,7 +166,10 @@ func (c Config) check() error {
 	add(c.Now == nil, "clock is nil")
 	add(c.Log == nil, "logger is nil")
 	add(c.State == nil, "state is nil")
-	add(len(c.GossipKey) != 0 && len(c.GossipKey) != 32, "gossip key has %d bytes, want 32", len(c.GossipKey))
+	for _, key := range c.GossipKeys {
+		add(len(key) != GossipKeySize, "gossip key has %d bytes, want %d", len(key), GossipKeySize)
+	}
+	add(len(c.GossipKeys) > MaxGossipKeys, "%d gossip keys, at most %d", len(c.GossipKeys), MaxGossipKeys)
 	add(c.GossipBind == "" && len(c.RetryJoin) > 0, "retry_join needs a gossip address")
 	add(c.GossipBind == "" && c.BootstrapExpect > 1, "bootstrap_expect of %d needs a gossip address", c.BootstrapExpect)
 	add(c.LeaderLeaseTimeout > c.HeartbeatTimeout && c.HeartbeatTimeout > 0,

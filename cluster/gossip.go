@@ -30,6 +30,7 @@ const (
 // can say anything here, so nothing that is learned changes raft's configuration or says who leads.
 type gossip struct {
 	list    *memberlist.Memberlist
+	keys    *keyring
 	meta    func() gossipMeta
 	changed chan struct{} // cap 1: something changed, look again
 
@@ -96,6 +97,10 @@ func (n *Node) openGossip() error {
 	if err != nil {
 		return err
 	}
+	if g.keys, err = newKeyring(n.cfg); err != nil {
+		return fmt.Errorf("gossip keys: %w", err)
+	}
+	mc.Keyring = g.keys.ring
 	mc.Delegate, mc.Events = g, g
 	if g.list, err = memberlist.Create(mc); err != nil {
 		return fmt.Errorf("start gossip: %w", err)
@@ -116,7 +121,6 @@ func (n *Node) memberlistConfig() (*memberlist.Config, error) {
 	mc := memberlist.DefaultLANConfig()
 	mc.Name = n.cfg.NodeID
 	mc.Label = n.cfg.ClusterName
-	mc.SecretKey = n.cfg.GossipKey
 	mc.GossipVerifyIncoming, mc.GossipVerifyOutgoing = true, true
 	mc.DeadNodeReclaimTime = reclaimTime
 	mc.Logger = newHclogger(n.cfg.Log, "gossip").StandardLogger(nil)

@@ -135,6 +135,8 @@ type gossipers struct {
 	key   []byte
 	seeds []string
 	nodes []*cluster.Node
+
+	configure func(*cluster.Config) // may be nil
 }
 
 func newGossipers(t *testing.T, count int) *gossipers {
@@ -160,14 +162,18 @@ func udpAddr(t *testing.T) string {
 func (g *gossipers) start(i, expect int) *cluster.Node {
 	g.t.Helper()
 	id := string(rune('a' + i))
-	node, err := cluster.Open(cluster.Config{
+	cfg := cluster.Config{
 		NodeID: id, ClusterName: g.t.Name(), PeerBind: "127.0.0.1:0",
-		GossipBind: g.seeds[i], GossipKey: g.key, RetryJoin: g.seeds, BootstrapExpect: expect,
+		GossipBind: g.seeds[i], GossipKeys: [][]byte{g.key}, RetryJoin: g.seeds, BootstrapExpect: expect,
 		APIAddr: "http://" + id + ".test", Version: "test",
 		HeartbeatTimeout: 250 * time.Millisecond, Stabilization: 300 * time.Millisecond,
 		ReconcileInterval: time.Second,
 		Now:               time.Now, Log: clustertest.Logger(g.t), State: fsm.New(),
-	})
+	}
+	if g.configure != nil {
+		g.configure(&cfg)
+	}
+	node, err := cluster.Open(cfg)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func TestUnspecifiedAddressIsNotAdvertised(t *testing.T) {
 
 // Every fault of a configuration is named at once.
 func TestConfigFaults(t *testing.T) {
-	_, err := cluster.Open(cluster.Config{GossipKey: []byte("short"), RetryJoin: []string{"x"}, BootstrapExpect: 3})
+	_, err := cluster.Open(cluster.Config{GossipKeys: [][]byte{[]byte("short")}, RetryJoin: []string{"x"}, BootstrapExpect: 3})
 	if err == nil {
 		t.Fatal("an empty configuration was accepted")
 	}

@@ -176,5 +176,6 @@ func (n *Node) handlers() map[verb]callHandler {
 		verbLeave:     {serve: n.serveLeave},
 		verbFounders:  {serve: n.serveFounders},
 		verbMember:    {serve: n.serveMember},
+		verbKeyring:   {serve: n.serveKeyring},
 	}
 }

@@ -50,6 +50,10 @@ type Membership interface {
 	SetAutopilot(ctx context.Context, a fsm.Autopilot) error
 	// CreateJoinToken makes a token for a node to come; a ttl of 0 is the default.
 	CreateJoinToken(ctx context.Context, nodeID string, ttl time.Duration) (JoinToken, error)
+	// GossipKeyring is which gossip keys the members have. ChangeGossipKeyring carries a step, "install",
+	// "use" or "remove", out on all of them.
+	GossipKeyring(ctx context.Context) (GossipKeyring, error)
+	ChangeGossipKeyring(ctx context.Context, step, key string) (GossipKeyring, error)
 	// HasState reports whether this node belongs to a cluster; AskToJoin names a peer address at which a
 	// node that does not may ask to be let in. It returns an error if the node must not ask there.
 	HasState() bool
@@ -64,6 +68,12 @@ type Membership interface {
 type Node interface {
 	Leadership
 	Membership
+}
+
+// GossipKeyring is what the members have, and what an operator must see to.
+type GossipKeyring struct {
+	Keys     client.GossipKeyring
+	Warnings []string
 }
 
 // JoinToken lets a node be a member, once.

@@ -135,6 +135,20 @@ func (n *node) CreateJoinToken(_ context.Context, id string, ttl time.Duration) 
 	return httpapi.JoinToken{NodeID: id, Token: "join.secret", Expires: n.Now().Add(ttl)}, nil
 }
 
+func (n *node) GossipKeyring(context.Context) (httpapi.GossipKeyring, error) {
+	return httpapi.GossipKeyring{Keys: client.GossipKeyring{Members: 3, Keys: []client.GossipKey{
+		{Fingerprint: "0a1b2c3d", Members: 3, PrimaryMembers: 3}, {Fingerprint: "4e5f6071", Members: 2}}},
+		Warnings: []string{"n3: the node does not answer"}}, nil
+}
+
+func (n *node) ChangeGossipKeyring(_ context.Context, step, key string) (httpapi.GossipKeyring, error) {
+	if step == "remove" {
+		return httpapi.GossipKeyring{}, lease.Errorf(lease.Conflict, "the key %s is the primary key of n1: use another first", key)
+	}
+	return httpapi.GossipKeyring{Keys: client.GossipKeyring{Members: 3, Keys: []client.GossipKey{
+		{Fingerprint: "0a1b2c3d", Members: 3, PrimaryMembers: 3}}}}, nil
+}
+
 func (n *node) HasState() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -33,6 +33,10 @@ var clusterRoutes = []route{
 	{verbs: write, path: "sys/storage/raft/autopilot/configuration", where: onLeader, handler: (*Server).writeAutopilot, help: "Changes how the leader cares for the members: cleanup_dead_servers, min_quorum and others."},
 	{verbs: read, path: "sys/storage/raft/autopilot/state", where: onLeader, handler: (*Server).autopilotState, help: "Which members are healthy, and how many may fail."},
 	{verbs: write, path: "sys/storage/raft/join-token", where: onLeader, access: sudo, handler: (*Server).createJoinToken, help: "Makes a token with which one node may join, once: node_id, ttl."},
+	{verbs: read, path: "sys/storage/raft/gossip-keyring", where: onLeader, access: sudo, handler: (*Server).gossipKeyring, help: "Which gossip keys the members have, by fingerprint."},
+	{verbs: write, path: "sys/storage/raft/gossip-keyring/install", where: onLeader, access: sudo, handler: (*Server).installGossipKey, slow: true, help: "Gives all members a gossip key to decrypt with: key."},
+	{verbs: write, path: "sys/storage/raft/gossip-keyring/use", where: onLeader, access: sudo, handler: (*Server).useGossipKey, slow: true, help: "Has all members encrypt with a gossip key that they have: key."},
+	{verbs: write, path: "sys/storage/raft/gossip-keyring/remove", where: onLeader, access: sudo, handler: (*Server).removeGossipKey, slow: true, help: "Has all members forget a gossip key that none encrypts with: key."},
 	{verbs: write, path: "sys/storage/raft/join", where: thisNode, access: open, handler: (*Server).joinCluster, help: "Tells this node, which belongs to no cluster, of one to join: leader_api_addr."},
 	{verbs: read, path: "sys/internal/state-hash", where: thisNode, access: sudo, handler: (*Server).stateHash, help: "What this very node has applied, and the hash of its state."},
 }

@@ -105,6 +105,24 @@ func (n apiNode) CreateJoinToken(ctx context.Context, id string, ttl time.Durati
 	return httpapi.JoinToken{NodeID: made.NodeID, Token: made.Token, Expires: made.Expires}, err
 }
 
+// GossipKeyring implements httpapi.Membership.
+func (n apiNode) GossipKeyring(ctx context.Context) (httpapi.GossipKeyring, error) {
+	return describeKeyring(n.Node.GossipKeyring(ctx))
+}
+
+// ChangeGossipKeyring implements httpapi.Membership.
+func (n apiNode) ChangeGossipKeyring(ctx context.Context, step, key string) (httpapi.GossipKeyring, error) {
+	return describeKeyring(n.Node.ChangeGossipKeyring(ctx, cluster.KeyringStep(step), key))
+}
+
+func describeKeyring(ring cluster.GossipKeyring, err error) (httpapi.GossipKeyring, error) {
+	shown := httpapi.GossipKeyring{Warnings: ring.Warnings, Keys: client.GossipKeyring{Members: ring.Members, Keys: []client.GossipKey{}}}
+	for _, k := range ring.Keys {
+		shown.Keys.Keys = append(shown.Keys.Keys, client.GossipKey{Fingerprint: k.Fingerprint, Members: k.Members, PrimaryMembers: k.Primary})
+	}
+	return shown, err
+}
+
 // hashJoinToken hashes a join token as all tokens are hashed, with the cluster's own key.
 func (n *node) hashJoinToken(token string) (string, error) {
 	hasher := n.hasher.Load()

@@ -96,7 +96,7 @@ var settings = []setting{
 	{"storage.trailing_logs", func(c *Config) any { return &c.Storage.TrailingLogs }, "log entries kept behind a snapshot"},
 	{"gossip.address", func(c *Config) any { return &c.Gossip.Address }, "where gossip listens; empty: no discovery"},
 	{"gossip.advertise_addr", func(c *Config) any { return &c.Gossip.AdvertiseAddr }, "host:port at which others reach gossip"},
-	{"gossip.key_file", func(c *Config) any { return &c.Gossip.KeyFile }, "file with the 32-byte gossip key in base64"},
+	{"gossip.key_file", func(c *Config) any { return &c.Gossip.KeyFile }, "file with the gossip keys, 32 bytes in base64 on each line: the first encrypts, all decrypt"},
 	{"gossip.retry_join", func(c *Config) any { return &c.Gossip.RetryJoin }, "gossip addresses of other nodes, tried until one answers"},
 	{"seal.key_file", func(c *Config) any { return &c.Seal.KeyFile }, "file with the 32-byte key that seals secrets at rest, in base64"},
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -241,13 +240,11 @@ func clusterConfig(c Config, log *slog.Logger, state *fsm.State, fail func(error
 		conf.DataDir = filepath.Clean(c.Storage.Path)
 	}
 	if c.Gossip.KeyFile != "" {
-		text, err := os.ReadFile(c.Gossip.KeyFile)
-		if err != nil {
-			return conf, fmt.Errorf("gossip.key_file: %w", err)
+		var err error
+		if conf.GossipKeys, err = loadGossipKeys(c.Gossip.KeyFile); err != nil {
+			return conf, err
 		}
-		if conf.GossipKey, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(text))); err != nil || len(conf.GossipKey) != 32 {
-			return conf, fmt.Errorf("gossip.key_file: %s must hold 32 bytes in base64, as 'head -c 32 /dev/urandom | base64' makes them", c.Gossip.KeyFile)
-		}
+		conf.SaveGossipKeys = func(keys [][]byte) error { return saveGossipKeys(c.Gossip.KeyFile, keys) }
 	}
 	return conf, nil
 }

@@ -21,7 +21,7 @@ func operatorCommand(a *app) *cobra.Command {
 		`  leasehold operator init
   leasehold operator raft list-peers
   leasehold operator step-down`,
-		operatorInitCommand(a), operatorMembersCommand(a), stepDownCommand(a), raft)
+		operatorInitCommand(a), operatorMembersCommand(a), stepDownCommand(a), gossipCommand(a), raft)
 }
 
 // keyFlags share and recover unseal keys, of which there are none here.
