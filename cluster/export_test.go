@@ -28,6 +28,15 @@ func (n *Node) GossipMembers() []string {
 	return ids
 }
 
+// GossipPeerAddrs are the peer addresses that the nodes have by gossip.
+func (n *Node) GossipPeerAddrs() []string {
+	var addrs []string
+	for _, m := range n.gossip.members() {
+		addrs = append(addrs, m.PeerAddr)
+	}
+	return addrs
+}
+
 // GossipMeta is what a node that says this of itself gossips.
 func GossipMeta(peerAddr, apiAddr string) []byte {
 	return gossipMeta{PeerAddr: peerAddr, APIAddr: apiAddr, Version: "test", Expect: 3, HasState: true}.encode()

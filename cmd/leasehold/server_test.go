@@ -395,7 +395,7 @@ func TestUnusableGossipKey(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "gossip.key"), []byte("c2hvcnQ="), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, args, "gossip.key_file: ", "must hold 32 bytes in base64")
+	refused(t, args, "gossip.key_file: ", "line 1: the key has 5 bytes and not 32")
 }
 
 // TestAddressTaken: the setting is named, and nothing is touched before the address is ours.
