@@ -45,6 +45,7 @@ storage "raft" {
   snapshot_interval = "1m"
   snapshot_threshold = 10
   trailing_logs = 20
+  snapshot_max_size = 30
 }
 gossip {
   address = "0.0.0.0:3"
@@ -66,7 +67,7 @@ const everyJSON = `{
   "cluster_tls": {"ca_file": "/t/ca.pem", "cert_file": "/t/n1.pem", "key_file": "/t/n1-key.pem"},
   "storage": {"raft": {"path": "/data", "heartbeat_timeout": "600ms", "election_timeout": "700ms",
     "leader_lease_timeout": "550ms", "commit_timeout": "30ms", "snapshot_interval": 60, "snapshot_threshold": 10,
-    "trailing_logs": "20"}},
+    "trailing_logs": "20", "snapshot_max_size": 30}},
   "gossip": {"address": "0.0.0.0:3", "advertise_addr": "n1.test:3", "key_file": "/k",
     "retry_join": ["n2.test:3", "n3.test:3"]},
   "seal": {"static": {"key_file": "/seal"}}
@@ -85,6 +86,7 @@ func every() Config {
 	c.Storage.Path, c.Storage.HeartbeatTimeout, c.Storage.ElectionTimeout = "/data", 600*time.Millisecond, 700*time.Millisecond
 	c.Storage.LeaderLeaseTimeout, c.Storage.CommitTimeout = 550*time.Millisecond, 30*time.Millisecond
 	c.Storage.SnapshotInterval, c.Storage.SnapshotThreshold, c.Storage.TrailingLogs = time.Minute, 10, 20
+	c.Storage.SnapshotMaxSize = 30
 	c.Gossip.Address, c.Gossip.AdvertiseAddr, c.Gossip.KeyFile = "0.0.0.0:3", "n1.test:3", "/k"
 	c.Gossip.RetryJoin, c.Seal.KeyFile = []string{"n2.test:3", "n3.test:3"}, "/seal"
 	return c
@@ -103,7 +105,7 @@ func TestSourcesSayTheSame(t *testing.T) {
 		"LEASEHOLD_STORAGE__HEARTBEAT_TIMEOUT=600ms", "LEASEHOLD_STORAGE__ELECTION_TIMEOUT=700ms",
 		"LEASEHOLD_STORAGE__LEADER_LEASE_TIMEOUT=550ms", "LEASEHOLD_STORAGE__COMMIT_TIMEOUT=30ms",
 		"LEASEHOLD_STORAGE__SNAPSHOT_INTERVAL=60", "LEASEHOLD_STORAGE__SNAPSHOT_THRESHOLD=10",
-		"LEASEHOLD_STORAGE__TRAILING_LOGS=20", "LEASEHOLD_GOSSIP__ADDRESS=0.0.0.0:3",
+		"LEASEHOLD_STORAGE__TRAILING_LOGS=20", "LEASEHOLD_STORAGE__SNAPSHOT_MAX_SIZE=30", "LEASEHOLD_GOSSIP__ADDRESS=0.0.0.0:3",
 		"LEASEHOLD_GOSSIP__ADVERTISE_ADDR=n1.test:3", "LEASEHOLD_GOSSIP__KEY_FILE=/k",
 		"LEASEHOLD_GOSSIP__RETRY_JOIN=n2.test:3, n3.test:3,", "LEASEHOLD_SEAL__KEY_FILE=/seal"}
 	flags := make(map[string]string)
