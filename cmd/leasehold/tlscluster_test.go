@@ -2,9 +2,13 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +38,6 @@ func TestT7_ThreeNodesUnderTLS(t *testing.T) {
 	if _, err := rand.Read(gossipKey); err != nil {
 		t.Fatal(err)
 	}
-	p.put("gossip.key", []byte(base64.StdEncoding.EncodeToString(gossipKey)))
 	var gossip []string
 	for range 4 {
 		gossip = append(gossip, freeAddr(t))
@@ -42,11 +45,12 @@ func TestT7_ThreeNodesUnderTLS(t *testing.T) {
 	run := func(of pki, i, expect int) *server {
 		id := fmt.Sprintf("n%d", i)
 		of.issue(id, cert.Request{Node: id})
+		p.put(id+"-gossip.key", []byte(base64.StdEncoding.EncodeToString(gossipKey)))
 		args, _ := single(t, key(1))
 		return startServer(t, append(args, "-node-id="+id, fmt.Sprintf("-bootstrap-expect=%d", expect), "-bootstrap-root-token=root-of-three",
 			"-listener-tls-cert-file="+of.path(id+".pem"), "-listener-tls-key-file="+of.path(id+"-key.pem"),
 			"-cluster-tls-ca-file="+of.path("ca.pem"), "-cluster-tls-cert-file="+of.path(id+".pem"), "-cluster-tls-key-file="+of.path(id+"-key.pem"),
-			"-gossip-address="+gossip[i-1], "-gossip-key-file="+p.path("gossip.key"), "-gossip-retry-join="+strings.Join(gossip, ","))...)
+			"-gossip-address="+gossip[i-1], "-gossip-key-file="+p.path(id+"-gossip.key"), "-gossip-retry-join="+strings.Join(gossip, ","))...)
 	}
 	var nodes []*server
 	for i := range 3 {
@@ -95,5 +99,39 @@ func TestT7_ThreeNodesUnderTLS(t *testing.T) {
 	tool := startTool(t, []string{"VAULT_ADDR=" + nodes[0].awaitURL(), "VAULT_TOKEN=root-of-three"}, "operator", "raft", "list-peers", "-ca-cert="+p.path("ca.pem"))
 	if code := tool.awaitEnd(); code != 0 || strings.Contains(tool.output(), "n4") {
 		t.Errorf("members: got %d\n%s\nwant the three", code, tool.output())
+	}
+	rotateGossipKey(t, p, nodes[1].awaitURL())
+}
+
+// rotateGossipKey has the command line replace the gossip key of three nodes (T8): it reaches the file of each.
+func rotateGossipKey(t *testing.T, p pki, addr string) {
+	t.Helper()
+	text := func(name string) string {
+		content, err := os.ReadFile(p.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(content))
+	}
+	fingerprint := func(key string) string {
+		raw, _ := base64.StdEncoding.DecodeString(key)
+		sum := sha256.Sum256(raw)
+		return hex.EncodeToString(sum[:4])
+	}
+	old, made := text("n1-gossip.key"), base64.StdEncoding.EncodeToString([]byte("a gossip key of thirty-two bytes"))
+	for _, step := range []struct{ name, key, shows string }{
+		{"install", made, fingerprint(made) + ` +3 of 3 +0 of 3`},
+		{"use", fingerprint(made), fingerprint(made) + ` +3 of 3 +3 of 3`},
+		{"remove", fingerprint(old), fingerprint(made) + ` +3 of 3 +3 of 3`},
+	} {
+		tool := startTool(t, []string{"VAULT_ADDR=" + addr, "VAULT_TOKEN=root-of-three"}, "operator", "gossip", step.name, "-ca-cert="+p.path("ca.pem"), step.key)
+		if code := tool.awaitEnd(); code != 0 || !regexp.MustCompile(step.shows).MatchString(tool.output()) {
+			t.Fatalf("%s: got %d\n%s\nwant a line %q", step.name, code, tool.output(), step.shows)
+		}
+	}
+	for _, name := range []string{"n1-gossip.key", "n2-gossip.key", "n3-gossip.key"} {
+		if text(name) != made {
+			t.Errorf("%s does not hold the new key alone", name)
+		}
 	}
 }
