@@ -143,6 +143,9 @@ func TestT8_ForgedGossip(t *testing.T) {
 		return len(f.Records) == 3 && !slices.ContainsFunc(f.Config.Servers, func(s cluster.Server) bool { return !s.Voter })
 	})
 	before := factsOf(t, leader)
+	for _, n := range k.nodes {
+		clustertest.Wait(t, n.ID()+" to know the same", func() bool { return reflect.DeepEqual(factsOf(t, n), before) })
+	}
 	victim := k.others(leader)[0]
 	evil, came := trap(t)
 	lie := cluster.GossipMeta(evil, "http://"+evil)
@@ -187,6 +190,9 @@ func TestT8_ForgedGossip(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 		for _, n := range k.nodes {
+			if during := factsOf(t, n); !reflect.DeepEqual(during, before) {
+				t.Fatalf("%s: forged gossip changed\n%+v\ninto\n%+v", n.ID(), before, during)
+			}
 			seen := n.GossipMembers()
 			believed["there is an x"] = believed["there is an x"] || slices.Contains(seen, "x")
 			if len(slices.DeleteFunc(seen, func(id string) bool { return id > "c" })) < 3 {
