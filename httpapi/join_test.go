@@ -99,7 +99,9 @@ func TestT16_JoinTellsNothing(t *testing.T) {
 	other := newElsewhere(t, nil)
 	r := newLostRig(t)
 	for what, answer := range map[string]http.HandlerFunc{
-		"a redirect":       func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, target.URL+"/v1/sys/leader", 307) },
+		"a redirect": func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, target.URL+"/v1/sys/leader", http.StatusTemporaryRedirect)
+		},
 		"a text":           text(200, "HIDDEN"),
 		"an error":         text(500, `{"errors":["HIDDEN"],"leader_cluster_address":"10.0.0.1:8201"}`),
 		"no leader":        leaderAt(""),

@@ -80,8 +80,8 @@ func raftJoinCommand(a *app) *cobra.Command {
 		Use:   "join [-leader-ca-cert=@FILE] LEADER_API_ADDR",
 		Short: "Tell a new node which cluster to join",
 		Long: `Tells the node at -address, which belongs to no cluster, to ask the one whose node has this API
-address to be let in. It goes on asking until it is. It presents the join token of its own
-configuration, if it has one.`,
+address to be let in. It goes on asking for ten minutes, and presents the join token of its own
+configuration, if it has one. Without cluster_tls it asks on its own machine alone.`,
 		Example: `  leasehold operator raft join -address=http://127.0.0.1:8240 http://127.0.0.1:8210`,
 	}
 	cmd.Flags().StringVar(&ca, "leader-ca-cert", "", "certificate in PEM that the leader's API is trusted by, or @file")
