@@ -186,11 +186,12 @@ func (a *Archive) parseManifest(text []byte) error {
 		return errors.New("it carries no authentication code that this build knows")
 	}
 	version, err := strconv.ParseUint(string(fields[1]), 10, 32)
-	if err != nil {
+	if err != nil || strconv.FormatUint(version, 10) != string(fields[1]) {
 		return errors.New("the version of its key is no number")
 	}
-	if a.mac, err = hex.DecodeString(string(fields[2])); err != nil {
-		return errors.New("its authentication code is not in hex")
+	// There is one way to write a code: capitals would be another archive that says the same.
+	if a.mac, err = hex.DecodeString(string(fields[2])); err != nil || hex.EncodeToString(a.mac) != string(fields[2]) {
+		return errors.New("its authentication code is not in lower-case hex")
 	}
 	if err := json.Unmarshal(lines[0], &a.Manifest); err != nil {
 		return err

@@ -174,6 +174,8 @@ func TestT11_WhatWasTamperedWithIsRefused(t *testing.T) {
 		refuse("without "+m.name, pack(t, append(append([]member{}, good[:i]...), good[i+1:]...)))
 		refuse("twice "+m.name, pack(t, append(append([]member{}, good[:i+1]...), good[i:]...)))
 	}
+	capitals := strings.ToUpper(good[3].text[strings.LastIndexByte(good[3].text, ' '):])
+	refuse("a code in capitals", pack(t, replace(good, 3, member{good[3].name, good[3].text[:strings.LastIndexByte(good[3].text, ' ')] + capitals})))
 	refuse("another member", pack(t, append(append([]member{}, good...), member{"more", "x"})))
 	refuse("another order", pack(t, []member{good[1], good[0], good[2], good[3]}))
 	refuse("something behind", append(bytes.Clone(data), data...))
