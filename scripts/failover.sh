@@ -37,5 +37,5 @@ elif [[ -z "${LEASEHOLD_BIN:-}" ]]; then
   make -s build
 fi
 export LEASEHOLD_COMPOSE=$compose LEASEHOLD_LONG=$long LEASEHOLD_KILLS=$kills LEASEHOLD_OTHERS=$others
-export LEASEHOLD_ONLY=$only LEASEHOLD_SEED=$seed LEASEHOLD_RESULTS=$out LEASEHOLD_COMMAND=$command
+export LEASEHOLD_SOME=0 LEASEHOLD_ONLY=$only LEASEHOLD_SEED=$seed LEASEHOLD_RESULTS=$out LEASEHOLD_COMMAND=$command
 exec go test -count=1 -timeout=24h -run='^TestFaults$' -v ./test/failover

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for the given time each, two at a time: scripts/fuzz.sh 30s
+# Runs every fuzz target of the module for the given time each, three at a time: scripts/fuzz.sh 30s
 #
 # A failure is a failing input, which "go test" writes down and names, or anything that is not one of
 # its known false alarms: at the end of -fuzztime the engine races its own deadline and now and then
@@ -33,4 +33,4 @@ fuzz() {
 export -f fuzz deadline_race
 
 git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's#^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]+).*#\1:\2#' |
-  xargs -P 2 -I{} bash -c 'fuzz "$1" || exit 255' _ {}
+  xargs -P 3 -I{} bash -c 'fuzz "$1" || exit 255' _ {}

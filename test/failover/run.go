@@ -20,6 +20,7 @@ type Options struct {
 	Compose bool   // containers of docker-compose.yml, otherwise processes of scripts/cluster.sh
 	Kills   int    // kill -9 of the leader
 	Others  int    // of each other fault
+	Some    int    // of the other faults only so many kinds, chosen by the seed; 0: all
 	Long    bool   // faults last as long as they may
 	Only    string // names of the faults, parts of them separated by commas; "": all
 	Seed    uint64
