@@ -39,7 +39,6 @@ step "race tests"
 # Three packages at a time: much of it waits.
 go test -race -p 3 -shuffle=on -timeout=15m $(go list ./... | grep -vE '/test/|/fsm$')
 go test -race -short -shuffle=on ./fsm
-LEASEHOLD_SIM_RUNS=4 go test -race ./test/sim
 
 step "the model test of the state machine, ten thousand lists"
 go test -shuffle=on ./fsm
@@ -49,6 +48,6 @@ scripts/fuzz.sh 10s
 
 step "three real nodes: conformance, documents, failover"
 make -s build
-go test -count=1 -p 1 -timeout=15m ./test/...
+LEASEHOLD_SIM_RUNS=60 go test -count=1 -p 1 -timeout=15m ./test/...
 
 step "done"

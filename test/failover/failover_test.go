@@ -28,7 +28,7 @@ func options(t *testing.T) Options {
 	}
 	return Options{
 		Compose: os.Getenv("LEASEHOLD_COMPOSE") == "1", Long: os.Getenv("LEASEHOLD_LONG") == "1",
-		Kills: number("LEASEHOLD_KILLS", 12), Others: number("LEASEHOLD_OTHERS", 1), Some: number("LEASEHOLD_SOME", 12),
+		Kills: number("LEASEHOLD_KILLS", 8), Others: number("LEASEHOLD_OTHERS", 1), Some: number("LEASEHOLD_SOME", 6),
 		Only: os.Getenv("LEASEHOLD_ONLY"),
 		Seed: uint64(number("LEASEHOLD_SEED", int(time.Now().UnixNano()))), Out: os.Getenv("LEASEHOLD_RESULTS"),
 		Command: os.Getenv("LEASEHOLD_COMMAND"), Log: t.Logf,
