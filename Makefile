@@ -3,7 +3,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOL    := go tool -modfile=scripts/tools.mod
 
-.PHONY: help build demo test check bench generate image cluster clean
+.PHONY: help build demo test check faults bench generate image cluster clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: ## everything that CI runs: format, vet, static checks, race tests, confor
 
 check: ## the fast part of "make test"
 	scripts/test.sh fast
+
+faults: build ## what "make test" leaves out: each fault of disks, networks and clocks by itself, as root
+	go test -count=1 -p 1 -timeout=60m ./test/failover/...
 
 bench: build ## measure; prints what docs/benchmarks.md records
 	scripts/bench.sh

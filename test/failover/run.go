@@ -140,12 +140,14 @@ func (r *Run) plan() (plan []faults.Fault) {
 		kinds = append(kinds, r.env.Faults(r.cluster)...)
 	}
 	only := chosen(r.Only, kinds)
+	kinds = slices.DeleteFunc(kinds, func(f faults.Fault) bool { return !only(f.Name) })
+	r.rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	others := 0
 	for _, f := range kinds {
 		n := r.Others
 		if f.Name == killLeader {
 			n = r.Kills
-		}
-		if !only(f.Name) {
+		} else if others++; r.Some > 0 && others > r.Some {
 			n = 0
 		}
 		plan = append(plan, slices.Repeat([]faults.Fault{f}, n)...)
