@@ -20,8 +20,8 @@ test: ## everything that CI runs: format, vet, static checks, race tests, confor
 check: ## the fast part of "make test"
 	scripts/test.sh fast
 
-faults: build ## what "make test" leaves out: each fault of disks, networks and clocks by itself, as root
-	go test -count=1 -p 1 -timeout=60m ./test/failover/...
+faults: build ## what "make test" leaves out: simulated clusters, and each fault of disks, networks and clocks, as root
+	go test -count=1 -p 1 -timeout=60m ./test/sim ./test/failover/...
 
 bench: build ## measure; prints what docs/benchmarks.md records
 	scripts/bench.sh

@@ -49,9 +49,9 @@ scripts/fuzz.sh 10s
 step "three real nodes: conformance, documents, failover"
 make -s build
 # Two at a time, since each waits for much; but the documents' commands use the ports of compose.
-LEASEHOLD_SIM_RUNS=60 go test -count=1 -p 2 -timeout=15m $(go list ./test/... | grep -vE '/test/(failover|docs)')
+go test -count=1 -p 2 -timeout=15m $(go list ./test/... | grep -vE '/test/(failover|docs|sim)')
 go test -count=1 ./test/docs
-# The faults of the environment have tests of their own, which take many minutes: "make faults".
+# The simulation, and the tests of each fault of the environment by itself, take many minutes: "make faults".
 go test -count=1 -run 'TestFaults|TestALostRenewal|TestChosen|TestStoredHistory' ./test/failover
 go test -count=1 ./test/failover/history
 
