@@ -51,8 +51,7 @@ make -s build
 # Two at a time, since each waits for much; but the documents' commands use the ports of compose.
 go test -count=1 -p 2 -timeout=15m $(go list ./test/... | grep -vE '/test/(failover|docs|sim)')
 go test -count=1 ./test/docs
-# The simulation, and the tests of each fault of the environment by itself, take many minutes: "make faults".
-go test -count=1 -run 'TestFaults|TestALostRenewal|TestChosen|TestStoredHistory' ./test/failover
+# The simulation, and the faults of disks, networks and clocks, take many minutes: "make faults".
 go test -count=1 ./test/failover/history
 
 step "done"
