@@ -21,12 +21,16 @@ func (b oldBinary) git(args ...string) ([]byte, error) {
 // commit. That file moves on with each release.
 type oldBinary struct{ root, commit string }
 
-// build makes the binary in dir. A clone without the commit asks its origin for it.
+// build makes the binary in dir. A shallow clone without the commit asks its origin for it.
 func (b oldBinary) build(t *testing.T, dir string) string {
 	t.Helper()
 	if _, err := b.git("cat-file", "-e", b.commit+"^{commit}"); err != nil {
 		if _, err := b.git("fetch", "--quiet", "--depth=1", "origin", b.commit); err != nil {
-			t.Skipf("this clone has not %s, which scripts/upgrade-from names and clusters are upgraded from: clone in full", b.commit)
+			shallow, _ := b.git("rev-parse", "--is-shallow-repository")
+			if strings.TrimSpace(string(shallow)) == "true" {
+				t.Skipf("this clone is shallow and has not %s, from which clusters are upgraded: fetch it, or clone in full", b.commit)
+			}
+			t.Fatalf("scripts/upgrade-from names %s, which is not in this repository", b.commit)
 		}
 	}
 	source, err := b.git("archive", b.commit)

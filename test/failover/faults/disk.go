@@ -91,7 +91,7 @@ func diskFaults(p *Processes, c Cluster) []Fault {
 	const short, long = 2 * time.Second, 10 * time.Second
 	return []Fault{
 		// The library's file has free pages, so that a leader may go on for a while.
-		{Name: "full disk of the leader", Aim: Leader, Keeps: true, Strike: full, Least: short, Most: long},
+		{Name: "full disk of the leader", Aim: Leader, Strike: full, Least: short, Most: long},
 		{Name: "full disk of a follower", Aim: Follower, Strike: full, Least: short, Most: long},
 		{Name: "full disks of all", Aim: All, Keeps: true, Strike: full, Least: short, Most: long},
 		{Name: "power cut of the leader", Aim: Leader, Strike: cut, Least: short, Most: long},
